@@ -1,0 +1,114 @@
+package protocol
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"feedmux/shard"
+)
+
+// Kind is the kind of a WebSocket message.
+type Kind uint8
+
+const (
+	Text Kind = iota + 1
+	Binary
+)
+
+// Protocol is a wire dialect as one feed uses it. Its methods may be called by any goroutine.
+type Protocol interface {
+	// Limits are the upstream's own rules.
+	Limits() Limits
+
+	// Check says why a topic can never be asked for, before it reaches a connection.
+	Check(shard.Topic) error
+
+	// Endpoint is called before every dial, so that the credential in it is fresh. It may read files; it does not
+	// open connections to the upstream.
+	Endpoint(context.Context) (Endpoint, error)
+
+	// Open starts the session of a new life. The connection that it speaks over was dialled with e.
+	Open(e Endpoint) Session
+}
+
+// Limits are what an upstream allows and expects. A feed's configuration may ask for less, never for more.
+type Limits struct {
+	Connections         int           // most connections to one account
+	TopicsPerConnection int           // most topics on one connection
+	SubscribeBatch      int           // most topics in one ask
+	Ping                time.Duration // usual interval between pings
+	FirstAsk            time.Duration // the upstream ends a connection that asked for nothing for so long; 0: never
+}
+
+// Endpoint is where to dial and with what.
+type Endpoint struct {
+	URL    string      // may hold secrets in its query: never logged
+	Header http.Header // sent with the handshake; may be nil
+	Token  string      // for sessions that send it in frames; may be empty
+}
+
+// Session is the protocol's side of one life. It does no I/O, has no clock, starts no goroutine and takes no lock: the
+// caller makes sure that one call at a time is made.
+type Session interface {
+	// Message is told each complete message and says what follows from it. out may alias msg and memory of the
+	// session, both of which the next call overwrites. An error ends the life; a message that is merely odd is
+	// named in out.Skipped instead.
+	Message(kind Kind, msg []byte, out *Out) error
+
+	// Change asks for the topics in add, at most Limits.SubscribeBatch of them, and ends those in drop.
+	// A topic that cannot be asked for is settled at once.
+	Change(add, drop []shard.Topic, out *Out)
+
+	// Ping says how to ask for a sign of life.
+	Ping(out *Out)
+}
+
+// Out is what a session says. The caller owns it and resets it between calls.
+type Out struct {
+	Events  []Event
+	Frames  []Frame
+	Settled []Settlement
+	Live    bool   // the first application frame came; true once in a life
+	Pong    bool   // the upstream answered a Ping
+	Move    bool   // the upstream asks for a new connection and will end this one
+	Skipped string // why the message was skipped: a short word for a metric's label, or ""
+}
+
+// Reset empties o and keeps its memory.
+func (o *Out) Reset() {
+	o.Events, o.Frames, o.Settled = o.Events[:0], o.Frames[:0], o.Settled[:0]
+	o.Live, o.Pong, o.Move, o.Skipped = false, false, false, ""
+}
+
+// Event is one message for one topic. Its fields alias the message, or memory of the session: valid until the
+// session's next call.
+type Event struct {
+	Topic   []byte
+	ID      []byte // the upstream's own, or nil
+	Payload []byte
+}
+
+// Frame is one message to write. It is the receiver's to keep.
+type Frame struct {
+	Kind    Kind
+	Payload []byte
+	Asks    []shard.Topic // topics whose answer is awaited from the moment when the frame is written
+}
+
+// Verdict is what became of an ask.
+type Verdict uint8
+
+const (
+	Confirmed Verdict = iota // the upstream will send this topic's events
+	Refused                  // the upstream will not, until something changes
+	Split                    // a batch was refused as a whole: ask again, one topic at a time
+	Again                    // the upstream failed: ask again later
+)
+
+// Settlement is the verdict on one or more topics. It is the receiver's to keep.
+type Settlement struct {
+	Topics  []shard.Topic
+	Verdict Verdict
+	Reason  string // the upstream's own word, for people; never a secret
+}

@@ -1,0 +1,176 @@
+package pool
+
+import (
+	"encoding/json"
+	"time"
+
+	"feedmux/shard"
+)
+
+// State is the state of a slot.
+type State int
+
+const (
+	Closed  State = iota // no topic has its place here
+	Waiting              // for its backoff to pass
+	Dialing              // for its turn in the dial budget, then TCP, TLS and the handshake
+	Opening              // connected, and the first application frame is awaited
+	Live                 // the first application frame came
+	Leaving              // Close was sent; what still comes is read
+)
+
+var stateNames = [...]string{"closed", "waiting", "dialing", "opening", "live", "leaving"}
+
+func (s State) String() string { return stateNames[s] }
+
+// MarshalText makes a State a word in JSON.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// States lists every state, in order: the values of the metric label.
+func States() []State { return []State{Closed, Waiting, Dialing, Opening, Live, Leaving} }
+
+// TopicState is the state of a wanted topic in the ledger.
+type TopicState int
+
+const (
+	Unplaced  TopicState = iota // no slot has room
+	Assigned                    // a slot has it and has not asked yet
+	Asked                       // written to the upstream, without an answer
+	Confirmed                   // the upstream sends its events
+	Refused                     // the upstream said no
+)
+
+var topicStateNames = [...]string{"unplaced", "assigned", "asked", "confirmed", "refused"}
+
+func (s TopicState) String() string { return topicStateNames[s] }
+
+// MarshalText makes a TopicState a word in JSON.
+func (s TopicState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// TopicStates lists every topic state, in order: the values of the metric label.
+func TopicStates() []TopicState { return []TopicState{Unplaced, Assigned, Asked, Confirmed, Refused} }
+
+// Status is what a pool knows of itself at one moment. It is the receiver's to keep.
+type Status struct {
+	Feed     string        `json:"feed"`
+	Protocol string        `json:"protocol"`
+	Account  AccountStatus `json:"account"`
+	Capacity int           `json:"capacity"` // topics that all slots can take
+	Topics   TopicCounts   `json:"topics"`
+	Slots    []SlotStatus  `json:"slots"`
+	Dark     int           `json:"dark"` // topics that were confirmed once and are not now
+	Counters Counters      `json:"counters"`
+
+	// Ledger is filled only where it was asked for: every wanted topic, most wanted first.
+	Ledger []TopicStatus `json:"ledger,omitempty"`
+}
+
+// AccountStatus is what an upstream counts together.
+type AccountStatus struct {
+	Name        string `json:"name"`
+	Connections int    `json:"connections"` // sockets open or being opened
+	Limit       int    `json:"limit"`
+}
+
+// TopicCounts is how many wanted topics are in each state.
+type TopicCounts struct {
+	Wanted    int `json:"wanted"`
+	Unplaced  int `json:"unplaced"`
+	Assigned  int `json:"assigned"`
+	Asked     int `json:"asked"`
+	Confirmed int `json:"confirmed"`
+	Refused   int `json:"refused"`
+}
+
+// In returns the count for one state.
+func (c TopicCounts) In(s TopicState) int {
+	return [...]int{c.Unplaced, c.Assigned, c.Asked, c.Confirmed, c.Refused}[s]
+}
+
+// Placeable is how many topics could be confirmed: those that have a place and were not refused.
+func (c TopicCounts) Placeable() int { return c.Assigned + c.Asked + c.Confirmed }
+
+// Ready is the share of placeable topics that are confirmed, from 0 to 1; 1 where there is nothing to confirm.
+func (c TopicCounts) Ready() float64 {
+	if c.Placeable() == 0 {
+		return 1
+	}
+	return float64(c.Confirmed) / float64(c.Placeable())
+}
+
+// SlotStatus is what is known of one slot.
+type SlotStatus struct {
+	Slot      shard.Slot `json:"slot"`
+	State     State      `json:"state"`
+	Since     time.Time  `json:"since"`
+	Life      int        `json:"life"` // 0 before the first dial
+	Topics    int        `json:"topics"`
+	Confirmed int        `json:"confirmed"`
+	Events    uint64     `json:"events"`
+	LastCause Cause      `json:"last_cause,omitempty"` // why the life before ended
+	LastError string     `json:"last_error,omitempty"` // for people; holds no secret
+	PingRTT   Seconds    `json:"ping_rtt_s,omitempty"` // of the newest answered ping
+	LastFrame time.Time  `json:"last_frame,omitzero"`  // when anything last came
+	NextDial  time.Time  `json:"next_dial,omitzero"`   // when its backoff passes
+}
+
+// TopicStatus is one line of the ledger.
+type TopicStatus struct {
+	Topic     shard.Topic `json:"topic"`
+	Subject   string      `json:"subject"`
+	Priority  int         `json:"priority,omitempty"`
+	State     TopicState  `json:"state"`
+	Since     time.Time   `json:"since"`
+	By        By          `json:"by,omitempty"`
+	Reason    string      `json:"reason,omitempty"`
+	Slot      *shard.Slot `json:"slot,omitempty"`
+	DarkSince time.Time   `json:"dark_since,omitzero"`
+	Events    uint64      `json:"events"`
+	LastEvent time.Time   `json:"last_event,omitzero"`
+	Gaps      int         `json:"gaps,omitempty"`
+}
+
+// By says what confirmed a topic.
+type By string
+
+const (
+	ByAck   By = "ack"
+	ByEvent By = "event"
+)
+
+// Counters only grow. Maps hold the keys that have occurred.
+type Counters struct {
+	Events      uint64            `json:"events"`
+	LastEvent   time.Time         `json:"last_event,omitzero"`
+	Dials       map[string]uint64 `json:"dials"`       // by result: "ok" or a Cause
+	Disconnects map[Cause]uint64  `json:"disconnects"` // lives that were open and ended
+	Skipped     map[string]uint64 `json:"skipped"`     // messages that carried no event for anyone, by reason
+	Gaps        map[Cause]uint64  `json:"gaps"`        // gaps that opened
+	GapTime     Seconds           `json:"gap_s"`       // sum over the topics of closed gaps
+	DialWait    Histogram         `json:"dial_wait_s"` // from wanting to dial to the dial's begin
+	PingRTT     Histogram         `json:"ping_rtt_s"`
+}
+
+// Seconds is a duration that is a plain number of seconds in JSON.
+type Seconds time.Duration
+
+// MarshalJSON writes seconds.
+func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).Seconds()) }
+
+// Histogram counts durations in fixed buckets.
+type Histogram struct {
+	Counts [len(HistogramBounds) + 1]uint64 `json:"counts"` // not cumulative; the last one is beyond every bound
+	Sum    Seconds                          `json:"sum"`
+}
+
+// HistogramBounds are the upper bounds of a Histogram's buckets, in seconds.
+var HistogramBounds = [...]float64{0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 120}
+
+func (h *Histogram) add(d time.Duration) {
+	i := 0
+	for i < len(HistogramBounds) && d.Seconds() > HistogramBounds[i] {
+		i++
+	}
+	h.Counts[i]++
+	h.Sum += Seconds(d)
+}
