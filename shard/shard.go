@@ -1,8 +1,6 @@
-// Package shard decides which slot of a pool carries which topic.
-//
-// It is pure: no clock, no randomness, no memory of its own. Equal inputs give equal plans, and a plan made from its
-// own result changes nothing.
 package shard
+
+import "math"
 
 // Topic is one upstream stream, in its protocol's own spelling.
 type Topic string
@@ -24,8 +22,21 @@ const (
 	Spread                  // as level as possible
 )
 
-// Room is how many topics each slot can take; zero means the slot is closed.
+// Room is how many topics each slot can take; zero or less means the slot is closed.
 type Room []int
+
+// Total is how many topics all slots can take together.
+func (r Room) Total() int {
+	total := 0
+	for _, n := range r {
+		n = max(n, 0)
+		if total > math.MaxInt-n {
+			return math.MaxInt // a slot without a limit has a very large room
+		}
+		total += n
+	}
+	return total
+}
 
 // Assignment says which slot carries a topic. A topic that is not in it has no place.
 type Assignment map[Topic]Slot
