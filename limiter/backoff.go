@@ -1,0 +1,54 @@
+package limiter
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// longLife is how long a life must have been live to soften the delay after it. A life that was cut in full work
+// should be back soon, in proportion to what it was worth; one that was cut at once should not.
+const longLife = 10 * time.Second
+
+// Backoff says how long to wait before dialling again. It has one owner and no lock.
+//
+// A delay is uniform between zero and min(Max, Base × 2ⁿ), where n counts the failures since the last settled life
+// and is zero for the first delay. The whole range is used, so that many who failed together do not return together.
+type Backoff struct {
+	Base   time.Duration
+	Max    time.Duration
+	Settle time.Duration // a life that was live for so long settled: what failed before it is forgotten
+
+	failures int
+	lived    time.Duration // of the life that ended last; zero if the last failure was a dial
+}
+
+// Failed tells that a dial failed, with lived zero, or that a life ended after it had been live for lived. A life
+// that never became live is a dial that failed.
+func (b *Backoff) Failed(lived time.Duration) {
+	if lived > 0 && lived >= b.Settle {
+		b.failures = 0
+	}
+	b.failures++
+	b.lived = lived
+}
+
+// Failures is how many times Failed was told of something since the last settled life, the end of that life included.
+func (b *Backoff) Failures() int { return b.failures }
+
+// Next is how long to wait now. After a life that was live for ten seconds or more it is at most a fifth of that
+// life's length. Each call draws anew.
+func (b *Backoff) Next(r *rand.Rand) time.Duration {
+	ceiling := b.Max
+	if n := max(b.failures-1, 0); b.Base <= b.Max>>n { // never shifts a bit out
+		ceiling = b.Base << n
+	}
+	if b.lived >= longLife {
+		ceiling = min(ceiling, b.lived/5)
+	}
+	return upTo(ceiling, r)
+}
+
+// upTo draws uniformly from zero to below d; it is zero if there is nothing below d.
+func upTo(d time.Duration, r *rand.Rand) time.Duration {
+	return time.Duration(r.Int64N(max(int64(d), 1)))
+}

@@ -1,0 +1,102 @@
+package limiter
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// wantUniform fails unless the delays of b fill the range from zero to ceiling evenly.
+func wantUniform(t *testing.T, b *Backoff, ceiling time.Duration) {
+	t.Helper()
+	const draws, buckets = 4000, 8
+	r := rand.New(rand.NewPCG(1, 1))
+	var counts [buckets]int
+	for range draws {
+		d := b.Next(r)
+		if d < 0 || d > ceiling {
+			t.Fatalf("a delay of %v, want at most %v", d, ceiling)
+		}
+		counts[min(int(float64(d)/float64(ceiling)*buckets), buckets-1)]++
+	}
+	for _, n := range counts {
+		if n < draws/buckets*8/10 || n > draws/buckets*12/10 {
+			t.Fatalf("delays up to %v fall unevenly: %v", ceiling, counts)
+		}
+	}
+}
+
+func TestDelaysDoubleUpToTheMaximum(t *testing.T) {
+	b := Backoff{Base: time.Second, Max: 2 * time.Minute, Settle: time.Minute}
+	wantUniform(t, &b, time.Second)
+	for n, ceiling := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 120, 120, 120} {
+		b.Failed(0)
+		if b.Failures() != n+1 {
+			t.Errorf("%d failures, want %d", b.Failures(), n+1)
+		}
+		wantUniform(t, &b, ceiling*time.Second)
+	}
+	for range 1000 {
+		b.Failed(0)
+	}
+	wantUniform(t, &b, 2*time.Minute)
+}
+
+func TestASettledLifeStartsOver(t *testing.T) {
+	b := Backoff{Base: time.Second, Max: 2 * time.Minute, Settle: time.Minute}
+	for range 5 {
+		b.Failed(0)
+	}
+	b.Failed(time.Minute - 1)
+	wantUniform(t, &b, (time.Minute-1)/5)
+	b.Failed(time.Minute)
+	if b.Failures() != 1 {
+		t.Errorf("%d failures after a settled life", b.Failures())
+	}
+	wantUniform(t, &b, time.Second)
+	b.Failed(0)
+	wantUniform(t, &b, 2*time.Second)
+}
+
+func TestAfterALongLifeTheDelayIsAtMostAFifthOfIt(t *testing.T) {
+	for _, tt := range []struct{ lived, ceiling time.Duration }{
+		{time.Millisecond, 2 * time.Minute},
+		{10*time.Second - 1, 2 * time.Minute},
+		{10 * time.Second, 2 * time.Second},
+		{50 * time.Second, 10 * time.Second},
+	} {
+		b := Backoff{Base: time.Second, Max: 2 * time.Minute, Settle: time.Minute}
+		for range 20 {
+			b.Failed(0)
+		}
+		b.Failed(tt.lived)
+		wantUniform(t, &b, tt.ceiling)
+		b.Failed(0) // the life is no longer the last thing that was
+		wantUniform(t, &b, 2*time.Minute)
+	}
+}
+
+func TestBackoffWithOddSettings(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, b := range []Backoff{
+		{},
+		{Base: time.Second},
+		{Base: 1, Max: 1},
+		{Max: time.Second},
+		{Base: 1, Max: math.MaxInt64},
+		{Base: math.MaxInt64, Max: math.MaxInt64},
+		{Base: time.Minute, Max: time.Second},
+		{Base: time.Second, Max: time.Minute, Settle: 0},
+	} {
+		for n := range 200 {
+			if d := b.Next(r); d < 0 || d > b.Max {
+				t.Fatalf("%+v: delay %v", b, d)
+			}
+			b.Failed(0)
+			if b.Failures() != n+1 {
+				t.Fatalf("%+v: a failed dial settled", b)
+			}
+		}
+	}
+}
