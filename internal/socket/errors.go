@@ -1,0 +1,87 @@
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+var (
+	// ErrNoClose means that the peer ended the connection (FIN, or the end of TLS) without a Close frame.
+	ErrNoClose = fmt.Errorf("the peer ended the connection without a Close: %w", io.ErrUnexpectedEOF)
+
+	// ErrTooBig means that the peer began a message of more than 16 MiB. It was told 1009.
+	ErrTooBig = errors.New("message of more than 16 MiB")
+
+	// ErrStalled means that a message was begun and not completed within 30 seconds.
+	ErrStalled = errors.New("message not completed within 30 s")
+
+	// ErrUnanswered means that the peer did not finish the close handshake that Leave began within two seconds.
+	ErrUnanswered = errors.New("the peer did not answer our Close within 2 s")
+
+	// ErrClosing is what Write returns once a Close frame was sent.
+	ErrClosing = errors.New("connection is closing")
+
+	// ErrAborted means that Abort was called.
+	ErrAborted = errors.New("connection aborted")
+
+	errHandshakeTooLong = errors.New("longer than 64 KiB")
+)
+
+// CloseError is the peer's Close frame.
+type CloseError struct {
+	Code   int    // 1005 where the frame had none
+	Reason string // the peer's words, valid UTF-8, with our own secrets cut out
+}
+
+func (e *CloseError) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("the peer closed with code %d", e.Code)
+	}
+	return fmt.Sprintf("the peer closed with code %d: %q", e.Code, e.Reason)
+}
+
+// ProtocolError is a frame that RFC 6455 forbids.
+type ProtocolError struct {
+	Code   int // that we closed with: 1002 or 1007
+	Reason string
+}
+
+func (e *ProtocolError) Error() string { return "protocol error: " + e.Reason }
+
+// HandshakeError is an HTTP answer other than 101.
+type HandshakeError struct {
+	Status     int
+	RetryAfter time.Duration // 0: not said, or not understood
+	Location   string        // without user-info, query and fragment
+	Body       string        // its beginning, printable, at most 4,096 bytes, with our own secrets cut out
+}
+
+func (e *HandshakeError) Error() string {
+	text := http.StatusText(e.Status)
+	if text == "" {
+		text = "unknown status"
+	}
+	return fmt.Sprintf("the server answered %d %s", e.Status, text)
+}
+
+// RejectedError is an answer to the handshake that is not one from a WebSocket server: a 101 with wrong or missing
+// headers or with things that were not asked for, another version of HTTP, more than 64 KiB, or no HTTP at all. Often
+// a proxy is in the way.
+type RejectedError struct{ Err error }
+
+func (e *RejectedError) Error() string {
+	return "the server's answer to the handshake is wrong: " + e.Err.Error()
+}
+
+func (e *RejectedError) Unwrap() error { return e.Err }
+
+// TLSError is a TLS handshake that failed: an alert from either side, a certificate that was not accepted (errors.As
+// finds the x509 error), or something that is not TLS.
+type TLSError struct{ Err error }
+
+func (e *TLSError) Error() string { return "TLS: " + e.Err.Error() }
+
+func (e *TLSError) Unwrap() error { return e.Err }
