@@ -4,51 +4,9 @@ import (
 	"encoding/json"
 	"time"
 
+	"feedmux/internal/conn"
 	"feedmux/shard"
 )
-
-// State is the state of a slot.
-type State int
-
-const (
-	Closed  State = iota // no topic has its place here
-	Waiting              // for its backoff to pass
-	Dialing              // for its turn in the dial budget, then TCP, TLS and the handshake
-	Opening              // connected, and the first application frame is awaited
-	Live                 // the first application frame came
-	Leaving              // Close was sent; what still comes is read
-)
-
-var stateNames = [...]string{"closed", "waiting", "dialing", "opening", "live", "leaving"}
-
-func (s State) String() string { return stateNames[s] }
-
-// MarshalText makes a State a word in JSON.
-func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// States lists every state, in order: the values of the metric label.
-func States() []State { return []State{Closed, Waiting, Dialing, Opening, Live, Leaving} }
-
-// TopicState is the state of a wanted topic in the ledger.
-type TopicState int
-
-const (
-	Unplaced  TopicState = iota // no slot has room
-	Assigned                    // a slot has it and has not asked yet
-	Asked                       // written to the upstream, without an answer
-	Confirmed                   // the upstream sends its events
-	Refused                     // the upstream said no
-)
-
-var topicStateNames = [...]string{"unplaced", "assigned", "asked", "confirmed", "refused"}
-
-func (s TopicState) String() string { return topicStateNames[s] }
-
-// MarshalText makes a TopicState a word in JSON.
-func (s TopicState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// TopicStates lists every topic state, in order: the values of the metric label.
-func TopicStates() []TopicState { return []TopicState{Unplaced, Assigned, Asked, Confirmed, Refused} }
 
 // Status is what a pool knows of itself at one moment. It is the receiver's to keep.
 type Status struct {
@@ -83,7 +41,7 @@ type TopicCounts struct {
 }
 
 // In returns the count for one state.
-func (c TopicCounts) In(s TopicState) int {
+func (c TopicCounts) In(s conn.TopicState) int {
 	return [...]int{c.Unplaced, c.Assigned, c.Asked, c.Confirmed, c.Refused}[s]
 }
 
@@ -101,13 +59,13 @@ func (c TopicCounts) Ready() float64 {
 // SlotStatus is what is known of one slot.
 type SlotStatus struct {
 	Slot      shard.Slot `json:"slot"`
-	State     State      `json:"state"`
+	State     conn.State `json:"state"`
 	Since     time.Time  `json:"since"`
 	Life      int        `json:"life"` // 0 before the first dial
 	Topics    int        `json:"topics"`
 	Confirmed int        `json:"confirmed"`
 	Events    uint64     `json:"events"`
-	LastCause Cause      `json:"last_cause,omitempty"` // why the life before ended
+	LastCause conn.Cause `json:"last_cause,omitempty"` // why the life before ended
 	LastError string     `json:"last_error,omitempty"` // for people; holds no secret
 	PingRTT   Seconds    `json:"ping_rtt_s,omitempty"` // of the newest answered ping
 	LastFrame time.Time  `json:"last_frame,omitzero"`  // when anything last came
@@ -116,39 +74,31 @@ type SlotStatus struct {
 
 // TopicStatus is one line of the ledger.
 type TopicStatus struct {
-	Topic     shard.Topic `json:"topic"`
-	Subject   string      `json:"subject"`
-	Priority  int         `json:"priority,omitempty"`
-	State     TopicState  `json:"state"`
-	Since     time.Time   `json:"since"`
-	By        By          `json:"by,omitempty"`
-	Reason    string      `json:"reason,omitempty"`
-	Slot      *shard.Slot `json:"slot,omitempty"`
-	DarkSince time.Time   `json:"dark_since,omitzero"`
-	Events    uint64      `json:"events"`
-	LastEvent time.Time   `json:"last_event,omitzero"`
-	Gaps      int         `json:"gaps,omitempty"`
+	Topic     shard.Topic     `json:"topic"`
+	Subject   string          `json:"subject"`
+	Priority  int             `json:"priority,omitempty"`
+	State     conn.TopicState `json:"state"`
+	Since     time.Time       `json:"since"`
+	By        conn.By         `json:"by,omitempty"`
+	Reason    string          `json:"reason,omitempty"`
+	Slot      *shard.Slot     `json:"slot,omitempty"`
+	DarkSince time.Time       `json:"dark_since,omitzero"`
+	Events    uint64          `json:"events"`
+	LastEvent time.Time       `json:"last_event,omitzero"`
+	Gaps      int             `json:"gaps,omitempty"`
 }
-
-// By says what confirmed a topic.
-type By string
-
-const (
-	ByAck   By = "ack"
-	ByEvent By = "event"
-)
 
 // Counters only grow. Maps hold the keys that have occurred.
 type Counters struct {
-	Events      uint64            `json:"events"`
-	LastEvent   time.Time         `json:"last_event,omitzero"`
-	Dials       map[string]uint64 `json:"dials"`       // by result: "ok" or a Cause
-	Disconnects map[Cause]uint64  `json:"disconnects"` // lives that were open and ended
-	Skipped     map[string]uint64 `json:"skipped"`     // messages that carried no event for anyone, by reason
-	Gaps        map[Cause]uint64  `json:"gaps"`        // gaps that opened
-	GapTime     Seconds           `json:"gap_s"`       // sum over the topics of closed gaps
-	DialWait    Histogram         `json:"dial_wait_s"` // from wanting to dial to the dial's begin
-	PingRTT     Histogram         `json:"ping_rtt_s"`
+	Events      uint64                `json:"events"`
+	LastEvent   time.Time             `json:"last_event,omitzero"`
+	Dials       map[string]uint64     `json:"dials"`       // by result: "ok" or a Cause
+	Disconnects map[conn.Cause]uint64 `json:"disconnects"` // lives that were open and ended
+	Skipped     map[string]uint64     `json:"skipped"`     // messages that carried no event for anyone, by reason
+	Gaps        map[conn.Cause]uint64 `json:"gaps"`        // gaps that opened
+	GapTime     Seconds               `json:"gap_s"`       // sum over the topics of closed gaps
+	DialWait    Histogram             `json:"dial_wait_s"` // from wanting to dial to the dial's begin
+	PingRTT     Histogram             `json:"ping_rtt_s"`
 }
 
 // Seconds is a duration that is a plain number of seconds in JSON.

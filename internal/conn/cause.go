@@ -1,4 +1,4 @@
-package pool
+package conn
 
 // Cause says why a connection ended or a topic went dark: one list for metrics, logs and notices.
 type Cause string
@@ -19,5 +19,6 @@ const (
 	CauseClosedByServer Cause = "closed_by_server"
 	CauseProtocolError  Cause = "protocol_error"
 	CauseTooBig         Cause = "too_big"
+	CauseMoved          Cause = "moved"
 	CauseDrain          Cause = "drain"
 )

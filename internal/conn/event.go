@@ -1,8 +1,8 @@
-package pool
+package conn
 
 import "time"
 
-// Event is one message for one topic, as a Sink gets it.
+// Event is one message for one topic.
 type Event struct {
 	Subject  string // built once, when the topic is wanted
 	Topic    []byte
@@ -14,13 +14,9 @@ type Event struct {
 	Received time.Time // when the bytes were read from the socket
 }
 
-// Sink takes the events and notices of one feed.
-type Sink interface {
+// Publisher takes the events of one feed.
+type Publisher interface {
 	// Publish copies what it needs of e before it returns, keeps nothing of it but Subject, and never waits for
-	// the network. An error means that the event is dropped and counted by the sink. Readers call it, several at
-	// once.
+	// the network. An error means that the event is dropped and was counted. Readers call it, several at once.
 	Publish(e *Event) error
-
-	// Notice announces what became of a topic, a gap or a slot. body is the sink's to keep. It never waits.
-	Notice(subject string, body []byte)
 }

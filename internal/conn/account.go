@@ -1,0 +1,59 @@
+package conn
+
+import (
+	"context"
+	"time"
+
+	"feedmux/limiter"
+)
+
+// hold is how long a place stays taken after a close that the peer did not answer: what an upstream needs at most,
+// as a rule, to count the socket as gone.
+const hold = 10 * time.Second
+
+// Account is what an upstream counts together: its places for sockets and the budget for dials. Feeds of one account
+// share one. It may be used by any goroutine.
+type Account struct {
+	name   string
+	limit  int
+	dials  *limiter.Budget
+	places chan struct{} // one value for each place that is taken: a full channel is a full account
+}
+
+// NewAccount makes an account that has room for connections sockets, open or being opened, and lets at most inFlight
+// dials run at once and as many begin as the window allows.
+func NewAccount(name string, connections int, dials limiter.Window, inFlight int) *Account {
+	return &Account{
+		name:   name,
+		limit:  connections,
+		dials:  limiter.NewBudget(dials, inFlight),
+		places: make(chan struct{}, connections),
+	}
+}
+
+// turn waits for a place and then for a turn in the dial budget. dialled ends the attempt in the eyes of the budget.
+// The place is taken until leave or leaveLater.
+func (a *Account) turn(ctx context.Context) (dialled func(), err error) {
+	select {
+	case a.places <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	dialled, err = a.dials.Acquire(ctx)
+	if err != nil {
+		a.leave()
+	}
+	return dialled, err
+}
+
+// leave frees a place whose socket the peer knows to be closed, or that was never opened.
+func (a *Account) leave() { <-a.places }
+
+// leaveLater frees a place after hold: the peer may still count its socket.
+func (a *Account) leaveLater() { time.AfterFunc(hold, a.leave) }
+
+// Name is what people call the account.
+func (a *Account) Name() string { return a.name }
+
+// Connections is how many places are taken, of how many.
+func (a *Account) Connections() (taken, limit int) { return len(a.places), a.limit }

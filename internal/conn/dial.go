@@ -1,0 +1,91 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"feedmux/internal/protocol"
+	"feedmux/internal/socket"
+	"feedmux/shard"
+)
+
+// dialled is what a dialer tells its conn.
+type dialled struct {
+	sock     *socket.Conn
+	endpoint protocol.Endpoint
+	waited   time.Duration
+	err      error
+	turned   bool // the dial had its turn, so it took a place
+}
+
+// dial waits for its turn and opens the next life, in a goroutine of its own: the conn goes on receiving orders.
+func (c *Conn) dial(ctx context.Context) {
+	ctx, c.undial = context.WithCancel(ctx)
+	attempt := c.attempt
+	c.attempt++
+	c.setState(Dialing, "", nil)
+	c.children.Go(func() {
+		c.inbox <- c.opts.dial(ctx, attempt)
+	})
+}
+
+func (o *Options) dial(ctx context.Context, attempt int) (d dialled) {
+	begin := time.Now()
+	end, err := o.Account.turn(ctx)
+	d.waited = time.Since(begin)
+	if err != nil {
+		d.err = err
+		return d
+	}
+	defer end()
+	d.turned = true
+	if d.endpoint, d.err = o.Protocol.Endpoint(ctx); d.err != nil {
+		return d
+	}
+	d.sock, d.err = socket.Dial(ctx, socket.Options{
+		URL: d.endpoint.URL, Header: d.endpoint.Header, Timeout: o.DialTimeout, MaxMessage: o.MaxMessage,
+		Attempt: attempt, DialContext: o.DialContext,
+	})
+	return d
+}
+
+func (c *Conn) onDialled(ctx context.Context, d dialled) {
+	c.undial()
+	now := time.Now()
+	if d.err != nil {
+		cause := judge(d.err)
+		switch {
+		case !d.turned:
+		case unopened(d.err):
+			c.opts.Account.leave()
+		default:
+			c.opts.Account.leaveLater()
+		}
+		if d.turned && !errors.Is(d.err, context.Canceled) {
+			c.up <- DialEnded{Slot: c.slot, Cause: cause, Waited: d.waited}
+			c.backoff.Failed(0)
+		}
+		c.again(ctx, now, cause, d.err)
+		return
+	}
+	c.up <- DialEnded{Slot: c.slot, Waited: d.waited}
+	c.lives++
+	c.life = &life{
+		number: c.lives, slot: c.slot, sock: d.sock, sink: c.opts.Publisher, tally: &c.tally, inbox: c.inbox,
+		session: c.opts.Protocol.Open(d.endpoint),
+		routes:  make(map[shard.Topic]*route, len(c.want)),
+	}
+	c.liveSince, c.ending = time.Time{}, ""
+	c.pings = pings{next: c.pacer.Next(now, c.rand)}
+	c.asks = newAsks(c.opts)
+	c.asks.want(c.want, c.life)
+	c.current.Store(c.life)
+	c.children.Go(c.life.read)
+	c.setState(Opening, "", nil)
+	if len(c.want) == 0 {
+		c.leave(CauseDrain, 1001)
+		return
+	}
+	c.pump(now)
+}

@@ -1,0 +1,51 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"feedmux/internal/protocol"
+	"feedmux/limiter"
+)
+
+// Options are what the connections of one feed have in common. Everything without a note is required.
+type Options struct {
+	Feed      string
+	Protocol  protocol.Protocol
+	Account   *Account
+	Publisher Publisher
+
+	Connections    int            // slots of the feed: 1 to the account's connections
+	SubscribeBatch int            // topics in one ask
+	SubscribeRate  limiter.Window // messages to the upstream, for each connection
+
+	DialTimeout  time.Duration
+	PingInterval time.Duration
+	PingJitter   float64 // share of the interval
+	PingTimeout  time.Duration
+	Silence      time.Duration // a life on which nothing came for so long ends; 0: never
+	Backoff      limiter.Backoff
+	MaxMessage   int // bytes; longer messages are skipped and counted
+
+	// Seed makes every random choice repeatable.
+	Seed uint64
+	// DialContext is the network; nil: the real one.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Check says what is missing or out of its range.
+func (o *Options) Check() error {
+	switch {
+	case o.Protocol == nil || o.Account == nil || o.Publisher == nil:
+		return errors.New("a protocol, an account and a publisher are needed")
+	case o.Connections < 1 || o.Connections > o.Account.limit:
+		return errors.New("connections must be from 1 to the account's")
+	case o.SubscribeBatch < 1 || o.SubscribeRate.N < 1:
+		return errors.New("subscribe batch and rate must be 1 or more")
+	case o.PingInterval <= 0 || o.PingTimeout <= 0 || o.DialTimeout <= 0:
+		return errors.New("ping interval, ping timeout and dial timeout must be positive")
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+package pool
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"feedmux/internal/conn"
+	"feedmux/internal/protocol/pubsub"
+	"feedmux/internal/sim"
+	"feedmux/limiter"
+	"feedmux/shard"
+)
+
+// memory is a Sink that keeps everything.
+type memory struct {
+	mu      sync.Mutex
+	events  []savedEvent
+	notices []savedNotice
+}
+
+type savedEvent struct {
+	subject, body string
+	slot, life    int
+	seq           uint64
+}
+
+type savedNotice struct{ subject, body string }
+
+func (m *memory) Publish(e *Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.events = append(m.events, savedEvent{e.Subject, string(e.Payload), e.Slot, e.Life, e.Seq})
+	return nil
+}
+
+func (m *memory) Notice(subject string, body []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.notices = append(m.notices, savedNotice{subject, string(body)})
+}
+
+func (m *memory) take() (events []savedEvent, notices []savedNotice) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	events, notices = m.events, m.notices
+	m.events, m.notices = nil, nil
+	return events, notices
+}
+
+// testOptions are those of a feed of Twitch PubSub, with the documented defaults.
+func testOptions(t testing.TB, sink Sink, net *sim.Network) Options {
+	t.Helper()
+	return Options{
+		Name: "twitch-pubsub", Log: slog.New(slog.DiscardHandler), Sink: sink,
+		Conn: conn.Options{
+			Feed:           "f",
+			Protocol:       pubsub.New(pubsub.Options{URL: "ws://upstream.test"}),
+			Account:        conn.NewAccount("upstream.test", 10, limiter.Window{N: 1, Per: 2 * time.Second}, 1),
+			Connections:    10,
+			SubscribeBatch: 20,
+			SubscribeRate:  limiter.Window{N: 10, Per: time.Second},
+			DialTimeout:    15 * time.Second,
+			PingInterval:   45 * time.Second,
+			PingJitter:     0.1,
+			PingTimeout:    10 * time.Second,
+			Backoff:        limiter.Backoff{Base: time.Second, Max: 2 * time.Minute, Settle: time.Minute},
+			MaxMessage:     1 << 20,
+			Seed:           1,
+			DialContext:    net.DialContext,
+		},
+		Subject:             func(topic shard.Topic) (string, error) { return "feed.f." + string(topic), nil },
+		NoticeSubject:       func(k NoticeKind, topic shard.Topic) string { return fmt.Sprintf("feedmux.%s.f.%s", k, topic) },
+		TopicsPerConnection: 50,
+	}
+}
+
+func topics(n int) []shard.Wanted {
+	list := make([]shard.Wanted, n)
+	for i := range list {
+		list[i].Topic = shard.Topic(fmt.Sprintf("video-playback-by-id.%d", i))
+	}
+	return list
+}
+
+// scene is a pool at work against a simulated upstream, in a synctest bubble.
+type scene struct {
+	t    *testing.T
+	net  *sim.Network
+	up   *sim.PubSub
+	sink *memory
+	pool *Pool
+	end  context.CancelFunc
+	done chan struct{}
+}
+
+// play starts a pool that wants topics. change may alter its options. The scene ends with the test: whatever a pool
+// must leave behind is checked then.
+func play(t *testing.T, o sim.PubSubOptions, wanted []shard.Wanted, change func(*Options)) *scene {
+	t.Helper()
+	s := &scene{t: t, net: sim.NewNetwork(), up: sim.NewPubSub(o), sink: &memory{}, done: make(chan struct{})}
+	upstream, endUpstream := context.WithCancel(t.Context())
+	served := make(chan struct{})
+	l := s.net.Listen() // before the first dial
+	go func() {
+		defer close(served)
+		if err := s.up.Serve(upstream, l); err != nil {
+			t.Errorf("simulator: %v", err)
+		}
+	}()
+	opts := testOptions(t, s.sink, s.net)
+	if change != nil {
+		change(&opts)
+	}
+	p, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.pool = p
+	p.Want(wanted)
+	ctx, end := context.WithCancel(t.Context())
+	s.end = end
+	go func() {
+		defer close(s.done)
+		if err := p.Run(ctx); err != nil {
+			t.Errorf("pool: %v", err)
+		}
+	}()
+	t.Cleanup(func() {
+		end()
+		<-s.done
+		endUpstream()
+		<-served
+		if unfired := s.up.Unfired(); len(unfired) > 0 {
+			t.Errorf("faults that were planned and did not happen: %v", unfired)
+		}
+	})
+	return s
+}
+
+// status asks the pool when nothing moves any more at this moment.
+func (s *scene) status() Status {
+	s.t.Helper()
+	synctest.Wait()
+	status, err := s.pool.Status(s.t.Context(), true)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return status
+}
+
+// confirmed waits for n confirmed topics and says how long that took.
+func (s *scene) confirmed(n int, within time.Duration) time.Duration {
+	s.t.Helper()
+	begin := time.Now()
+	for {
+		synctest.Wait()
+		status, err := s.pool.Status(s.t.Context(), false)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		got := status.Topics.Confirmed
+		if got == n {
+			return time.Since(begin)
+		}
+		if time.Since(begin) > within {
+			s.t.Fatalf("%d topics confirmed after %v, want %d", got, time.Since(begin), n)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// topic is one line of the ledger.
+func (s *scene) topic(name shard.Topic) TopicStatus {
+	s.t.Helper()
+	for _, t := range s.status().Ledger {
+		if t.Topic == name {
+			return t
+		}
+	}
+	s.t.Fatalf("%s is not in the ledger", name)
+	return TopicStatus{}
+}
+
+// gaps are the gap notices since the last look, by phase.
+func (s *scene) gaps() (open, closed []gapNotice) {
+	s.t.Helper()
+	_, notices := s.sink.take()
+	for _, n := range notices {
+		var g gapNotice
+		if !strings.HasPrefix(n.subject, "feedmux.gap.") {
+			continue
+		}
+		if err := json.Unmarshal([]byte(n.body), &g); err != nil {
+			s.t.Fatal(err)
+		}
+		switch g.Phase {
+		case "open":
+			open = append(open, g)
+		case "closed":
+			closed = append(closed, g)
+		default:
+			s.t.Errorf("gap notice %s", n.body)
+		}
+	}
+	return open, closed
+}
