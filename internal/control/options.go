@@ -1,0 +1,48 @@
+package control
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"feedmux/pool"
+)
+
+// Options say what is shown. Everything without a note is required.
+type Options struct {
+	Feeds    []Feed
+	Delivery func(context.Context) (Delivery, error) // fails when the publisher's loop does not turn within ctx
+
+	Ready   float64 // share of a feed's placeable topics, 0 to 1, that must be confirmed for it to be ready
+	Version string
+	Started time.Time
+	Log     *slog.Logger
+
+	// Hosts are the names and addresses that requests may be made to, beside the loopback ones. An address that stands
+	// for every interface ("", 0.0.0.0, ::) lets in requests to any IP address; names must still be listed.
+	Hosts []string
+	// Pprof adds Go's profiles under /debug/pprof/.
+	Pprof bool
+}
+
+// Feed is one feed as configured, and how to ask what its pool knows.
+type Feed struct {
+	Name string
+	// Status fails when the pool's loop does not turn within ctx. What it returns is the caller's to keep.
+	Status func(ctx context.Context, ledger bool) (pool.Status, error)
+}
+
+// Delivery is what became of the events after they left the feeds. Its counters only grow.
+type Delivery struct {
+	Connected      bool                         `json:"connected"`
+	Server         string                       `json:"server,omitempty"` // holds no credentials
+	Reconnects     uint64                       `json:"reconnects"`
+	Refused        uint64                       `json:"refused"` // messages that the server's permissions forbade
+	BufferBytes    int64                        `json:"buffer_bytes"`
+	BufferLimit    int64                        `json:"buffer_limit_bytes"`
+	OldestSeconds  float64                      `json:"oldest_s"`  // how long the oldest event in the buffer has waited
+	Published      map[string]uint64            `json:"published"` // by feed: events handed to NATS
+	Dropped        map[string]map[string]uint64 `json:"dropped"`   // by feed and reason
+	NoticesWaiting int                          `json:"notices_waiting"`
+	NoticesDropped uint64                       `json:"notices_dropped"`
+}
