@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -9,18 +10,23 @@ import (
 	"feedmux/shard"
 )
 
-// life is one socket in a slot. Its reader owns the read side; the conn owns everything else.
+// life is one socket in a slot. Its reader owns the read side; the Conn owns everything else.
 type life struct {
-	number int
-	slot   shard.Slot
-	sock   *socket.Conn
-	sink   Publisher
-	tally  *tally
-	inbox  chan<- any // the conn's
+	number    int
+	slot      shard.Slot
+	sock      *socket.Conn
+	publisher Publisher
+	tally     *tally
+	inbox     chan<- any // the Conn's
 
-	mu      sync.Mutex // Message comes from the reader, Change and Ping from the conn
+	mu      sync.Mutex // Message comes from the reader, Change and Ping from the Conn
 	session protocol.Session
 	routes  map[shard.Topic]*route // who gets a topic's events
+
+	// Owned by the reader.
+	locked bool  // it has mu: from the first message that is here until it must wait for something
+	events int   // since then
+	event  Event // reused: what goes through an interface would otherwise be allocated each time
 }
 
 // route leads from a topic's name in a frame to the topic. It is guarded by its life's lock.
@@ -47,71 +53,89 @@ type ended struct {
 	err  error
 }
 
-// read carries every message to the session and its events to the sink, until the socket ends. The conn receives from
-// its inbox until ended has come, so that no send here waits for ever.
+// read carries every message to the session and its events to the publisher, until the socket ends. The Conn receives
+// from its inbox until ended has come, so that no send here waits for ever.
+//
+// Messages come in bursts: one read from the network brings many. What can be done once for a burst is done in rest,
+// before the reader waits for anything: then others may have the session, and the publisher may have the events.
 func (l *life) read() {
 	var out protocol.Out
-	var event Event // reused: what goes through an interface would otherwise be allocated each time
 	var first []shard.Topic
+	l.sock.OnWait(l.rest)
 	for {
 		m, err := l.sock.Read()
 		if err != nil {
-			l.inbox <- ended{l, err}
+			l.tell(ended{l, err})
 			return
 		}
 		if m.TooBig {
 			l.tally.skip("too_big")
 			continue
 		}
+		if !l.locked {
+			l.mu.Lock()
+			l.locked = true
+		}
 		out.Reset()
 		first = first[:0]
-
-		l.mu.Lock()
 		failed := l.session.Message(protocolKind(m.Kind), m.Data, &out)
 		for i := range out.Events {
-			if name, isFirst := l.publishLocked(&out.Events[i], m.Received, &event); isFirst {
+			if name, isFirst := l.publishLocked(&out.Events[i], m.Received); isFirst {
 				first = append(first, name)
 			}
 		}
-		l.mu.Unlock()
-
 		if out.Skipped != "" {
 			l.tally.skip(out.Skipped)
 		}
 		if out.Live || out.Pong || out.Move || len(out.Settled) > 0 || len(out.Frames) > 0 || len(first) > 0 {
-			l.inbox <- heard{
+			l.tell(heard{
 				life: l, at: m.Received, live: out.Live, pong: out.Pong, move: out.Move,
-				settled: append([]protocol.Settlement(nil), out.Settled...),
-				frames:  append([]protocol.Frame(nil), out.Frames...),
-				first:   append([]shard.Topic(nil), first...),
-			}
+				settled: slices.Clone(out.Settled), frames: slices.Clone(out.Frames), first: slices.Clone(first),
+			})
 		}
 		if failed != nil {
 			l.sock.Abort()
-			l.inbox <- ended{l, &sessionError{failed}}
+			l.tell(ended{l, &sessionError{failed}})
 			return
 		}
 	}
 }
 
-// publishLocked hands one event to the sink, in the form of event. It reports the topic's name if this is the topic's
-// first event in this life.
-func (l *life) publishLocked(e *protocol.Event, received time.Time, event *Event) (name shard.Topic, first bool) {
+// rest ends a burst.
+func (l *life) rest() {
+	if !l.locked {
+		return
+	}
+	l.locked = false
+	l.mu.Unlock()
+	if l.events > 0 {
+		l.tally.add(l.events, l.event.Received)
+		l.events = 0
+	}
+}
+
+// tell gives news to the Conn, which may be waiting for the session just now.
+func (l *life) tell(news any) {
+	l.rest()
+	l.inbox <- news
+}
+
+// publishLocked hands one event to the publisher. It reports the topic's name if this is the topic's first event in this
+// life.
+func (l *life) publishLocked(e *protocol.Event, received time.Time) (name shard.Topic, first bool) {
 	r, ok := l.routes[shard.Topic(e.Topic)] // the compiler makes no string for a look-up
 	if !ok {
 		l.tally.skip("unwanted_topic")
 		return "", false
 	}
 	first, r.heard = !r.heard, true
-	now := received.UnixNano()
-	r.topic.last.Store(now)
-	l.tally.event(now)
-	// A sink that refuses an event counts it; the reader goes on.
-	*event = Event{
+	r.topic.last.Store(received.UnixNano())
+	l.events++
+	l.event = Event{
 		Subject: r.topic.Subject, Topic: e.Topic, ID: e.ID, Payload: e.Payload,
 		Slot: int(l.slot), Life: l.number, Seq: r.topic.events.Add(1), Received: received,
 	}
-	_ = l.sink.Publish(event)
+	l.publisher.Publish(&l.event)
 	return r.topic.Name, first
 }
 

@@ -23,9 +23,10 @@ type tally struct {
 	skipped map[string]uint64
 }
 
-func (t *tally) event(at int64) {
-	t.events.Add(1)
-	t.last.Store(at)
+// add counts n events, the newest of which came at last.
+func (t *tally) add(n int, last time.Time) {
+	t.events.Add(uint64(n))
+	t.last.Store(last.UnixNano())
 }
 
 // skip counts a message that carried no event for anyone. reason is one of a short list: it becomes a metric's label.

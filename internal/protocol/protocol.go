@@ -51,13 +51,13 @@ type Endpoint struct {
 // Session is the protocol's side of one life. It does no I/O, has no clock, starts no goroutine and takes no lock: the
 // caller makes sure that one call at a time is made.
 type Session interface {
-	// Message is told each complete message and says what follows from it. out may alias msg and memory of the
-	// session, both of which the next call overwrites. An error ends the life; a message that is merely odd is
-	// named in out.Skipped instead.
+	// Message is told each complete message and says what follows from it. A Text message is valid UTF-8: the
+	// connection saw to that. out may alias msg and memory of the session, both of which the next call overwrites.
+	// An error ends the life; a message that is merely odd is named in out.Skipped instead.
 	Message(kind Kind, msg []byte, out *Out) error
 
-	// Change asks for the topics in add, at most Limits.SubscribeBatch of them, and ends those in drop.
-	// A topic that cannot be asked for is settled at once.
+	// Change ends the topics in drop, and then asks for those in add, at most Limits.SubscribeBatch of them. A topic
+	// that cannot be asked for is settled at once.
 	Change(add, drop []shard.Topic, out *Out)
 
 	// Ping says how to ask for a sign of life.
@@ -106,7 +106,8 @@ const (
 	Again                    // the upstream failed: ask again later
 )
 
-// Settlement is the verdict on one or more topics. It is the receiver's to keep.
+// Settlement is the verdict on one or more topics. It is the receiver's to keep. A topic that was confirmed may be
+// refused later.
 type Settlement struct {
 	Topics  []shard.Topic
 	Verdict Verdict

@@ -46,6 +46,11 @@ func (c *Conn) Read() (Message, error) {
 	return Message{}, c.err
 }
 
+// OnWait has Read call f each time before it waits for the network. Between two such calls Read only takes messages
+// apart that are here already, so a caller may do for many at once what it would otherwise do for each. It is called
+// before the first Read.
+func (c *Conn) OnWait(f func()) { c.wire.onWait = f }
+
 func (c *Conn) readMessage() (m Message, err error) {
 	c.br.Discard(c.held)
 	c.held = 0

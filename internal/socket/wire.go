@@ -28,6 +28,7 @@ type wire struct {
 	inMessage bool      // the first byte of a message or control frame was read, the last not yet
 	timed     bool      // messageBy is set
 	readAt    time.Time // of the last successful read
+	onWait    func()    // called before each read from the network; may be nil
 
 	lastRead atomic.Int64 // readAt, for everybody: nanoseconds since born
 	end      atomic.Int32 // one of the ends below; the first one seen stays
@@ -62,6 +63,9 @@ func (w *wire) Read(p []byte) (int, error) {
 	if w.inMessage && !w.timed {
 		w.timed = true
 		w.setMessageBy(time.Now().Add(messageTime))
+	}
+	if w.onWait != nil {
+		w.onWait()
 	}
 	n, err := w.Conn.Read(p)
 	if n > 0 {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 	"unsafe"
 
 	"feedmux/internal/protocol"
@@ -27,7 +28,7 @@ func FuzzScan(f *testing.F) {
 		`{"type":"MESSAGE","data":{"topic":"a","message":"\ud83d\u`,
 		`{"type":"MESSAGE","data":{"topic":"a","message":"\`,
 		`{"type":"MESSAGE","data":{"topic":"a","message":"\u12G4"}}`,
-		`{"type":"MESSAGE","data":{"topic":"a","message":"` + "\xff\x1f" + `"}}`,
+		`{"type":"MESSAGE","data":{"topic":"a","message":"` + "ä\x1f" + `"}}`,
 		`{"type":"MESSAGE","data":{"topic":"` + "a\x01" + `","message":"b"}}`,
 		`{"data":{"topic":"a","message":"b"}}`,
 		`{"type":"MESSAGE","data":{"topic":"a\,"message":"b"}}`,
@@ -52,6 +53,9 @@ func FuzzScan(f *testing.F) {
 		f.Add([]byte(frame))
 	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
+		if !utf8.Valid(msg) {
+			return // no session is told such text
+		}
 		wantTopic, wantBody, want := reference(msg)
 		var out protocol.Out
 		if err := New(Options{}).Open(protocol.Endpoint{}).Message(protocol.Text, msg, &out); err != nil {
