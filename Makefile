@@ -1,0 +1,41 @@
+# "make help" lists what there is. Only Go and make are needed: the other tools come through go.mod.
+
+GO       ?= go
+FUZZTIME ?= 5s
+
+.PHONY: build check test race fuzz bench lint help
+
+build: ## the program, as bin/feedmux
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/feedmux ./cmd/feedmux
+
+check: lint ## everything that must hold: lint, tests (with -race where there is a C compiler), a little fuzzing
+	@race=-race; \
+	if ! $(GO) build -race runtime/cgo 2>/dev/null; then \
+		race=; echo '== no C compiler here, which -race needs: testing without it'; \
+	fi; \
+	echo "== go test $${race:+$$race }-shuffle=on ./..."; \
+	$(GO) test $$race -shuffle=on -timeout 5m ./...
+	@GO='$(GO)' .ci/fuzz $(FUZZTIME)
+	@echo '== all is well'
+
+test: ## the tests
+	$(GO) test ./...
+
+race: ## the tests, with the race detector and in another order each time
+	$(GO) test -race -shuffle=on -timeout 5m ./...
+
+fuzz: ## each fuzz target for FUZZTIME (5s)
+	@GO='$(GO)' .ci/fuzz $(FUZZTIME)
+
+bench: ## the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+lint: ## gofmt, go vet and staticcheck
+	@echo '== gofmt'; \
+	files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) || exit 1; \
+	if [ -n "$$files" ]; then echo 'not formatted (gofmt -w mends it):'; echo "$$files"; exit 1; fi
+	@echo '== go vet ./...'; $(GO) vet ./...
+	@echo '== staticcheck ./...'; $(GO) tool staticcheck ./...
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+
+	"feedmux/internal/control"
+)
+
+// handler answers HTTP for the daemon.
+func (d *daemon) handler() http.Handler {
+	o := control.Options{
+		Delivery: d.delivery,
+		Ready:    d.config.HTTP.Ready,
+		Pprof:    d.config.HTTP.Pprof,
+		Version:  version(),
+		Started:  d.started,
+		Log:      d.log,
+	}
+	if host, _, err := net.SplitHostPort(d.config.HTTP.Listen); err == nil {
+		o.Hosts = []string{host}
+	}
+	for _, f := range d.feeds {
+		o.Feeds = append(o.Feeds, control.Feed{Name: f.name, Status: f.pool.Status})
+	}
+	return control.Handler(o)
+}
+
+// delivery is the sink's state as HTTP shows it.
+func (d *daemon) delivery(context.Context) (control.Delivery, error) {
+	s := d.core.Stats()
+	v := control.Delivery{
+		Connected: s.Connected, Server: s.Server,
+		BufferBytes: s.Buffer, BufferLimit: int64(d.config.NATS.Buffer), OldestSeconds: s.Oldest.Seconds(),
+		Published: make(map[string]uint64), Dropped: make(map[string]map[string]uint64),
+		NoticesWaiting: s.Notices.Waiting,
+	}
+	for _, f := range s.Feeds {
+		v.Published[f.Feed] = f.Published
+		v.Dropped[f.Feed] = make(map[string]uint64)
+		for reason, n := range f.Dropped {
+			v.Dropped[f.Feed][string(reason)] = n
+		}
+	}
+	return v, nil
+}

@@ -1,0 +1,94 @@
+// Command feedmux holds live feeds over rationed WebSocket connections and publishes their events on NATS.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"feedmux/internal/config"
+)
+
+// Exit codes: users and service managers rely on them.
+const (
+	exitFailed = 1  // failed at run time
+	exitUsage  = 2  // wrong usage
+	exitConfig = 78 // bad configuration: only editing the file cures it
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with the process
+		<-ctx.Done()
+		stop() // a second signal ends at once
+	}()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+// run is main without the process: tests call it as well.
+func run(ctx context.Context, args []string) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var failure *failure
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &failure):
+		fmt.Fprintln(root.ErrOrStderr(), failure.err)
+		return failure.code
+	}
+	fmt.Fprintf(root.ErrOrStderr(), "feedmux: %v\nTry \"feedmux --help\".\n", err)
+	return exitUsage
+}
+
+// failure is an error of a command that was called rightly. Any other error is one of usage.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// failed gives err its exit code.
+func failed(err error) error {
+	var problems config.Problems
+	var path *fs.PathError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &problems):
+		return &failure{exitConfig, fmt.Errorf("%w\n%s", err, count(len(problems), "problem"))}
+	case errors.Is(err, errNoConfig) && errors.As(err, &path):
+		return &failure{exitConfig, fmt.Errorf("feedmux: %w", err)}
+	}
+	return &failure{exitFailed, fmt.Errorf("feedmux: %w", err)}
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "feedmux",
+		Short: "Live feeds over rationed WebSocket connections, delivered on NATS",
+		Long: `feedmux shards thousands of live topics over a bounded pool of upstream WebSocket
+connections, paces every dial, staggers pings, and publishes each event on a NATS
+subject. What it could not hold it says aloud.
+
+Start here:
+  feedmux demo                          see all of it at work; nothing else is needed
+  feedmux check --config config.toml    what a configuration would do
+  feedmux run --config config.toml      the daemon`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(runCommand(), demoCommand(), checkCommand(), simCommand(), versionCommand())
+	return root
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"feedmux/internal/config"
+	"feedmux/internal/sink"
+	"feedmux/limiter"
+	"feedmux/shard"
+)
+
+// plan is what a feed would do, worked out from its configuration alone.
+type plan struct {
+	Feed        string      `json:"feed"`
+	Protocol    string      `json:"protocol"`
+	URL         string      `json:"url"`
+	Account     string      `json:"account"`
+	Topics      int         `json:"topics"`
+	Placed      int         `json:"placed"`
+	Unplaced    int         `json:"unplaced"`
+	LeastWanted shard.Topic `json:"first_unplaced,omitempty"` // the most wanted of those without a place
+	Connections int         `json:"connections"`              // that the placed topics need
+	Limit       int         `json:"connections_limit"`
+	PerSlot     int         `json:"topics_per_connection"`
+	DialRate    string      `json:"dial_rate"`
+	Seconds     float64     `json:"all_confirmed_after_s"`
+	Subject     string      `json:"sample_subject"`
+}
+
+func planFeed(f *config.Feed) (plan, error) {
+	template, err := sink.ParseTemplate(f.Subject)
+	if err != nil {
+		return plan{}, err
+	}
+	placement, err := placementOf(f)
+	if err != nil {
+		return plan{}, err
+	}
+	room := make(shard.Room, f.Limits.Connections)
+	for i := range room {
+		room[i] = f.Limits.TopicsPerConnection
+	}
+	placed, unplaced := shard.Assign(nil, wantedOf(f), room, placement)
+	load := make([]int, len(room))
+	for _, slot := range placed {
+		load[slot]++
+	}
+	used := len(load) - countOf(load, 0)
+	p := plan{
+		Feed: f.Name, Protocol: f.Protocol, URL: config.RedactURL(f.URL), Account: f.Account,
+		Topics: len(placed) + len(unplaced), Placed: len(placed), Unplaced: len(unplaced),
+		Connections: used, Limit: f.Limits.Connections, PerSlot: f.Limits.TopicsPerConnection,
+		DialRate: windowOf(f.Dial.Rate).String(),
+	}
+	if len(unplaced) > 0 {
+		p.LeastWanted = unplaced[0]
+	}
+	if used > 0 {
+		// The last connection dials last, and then says its asks as fast as it may.
+		asks := (slices.Max(load) + f.Limits.SubscribeBatch - 1) / f.Limits.SubscribeBatch
+		last := windowOf(f.Dial.Rate).After(used-1) + windowOf(f.Limits.SubscribeRate).After(asks-1)
+		p.Seconds = last.Seconds()
+	}
+	if len(f.Topics) > 0 {
+		if p.Subject, err = template.Subject(f.Name, f.Topics[0].Name); err != nil {
+			return plan{}, err
+		}
+	}
+	return p, nil
+}
+
+func countOf(list []int, value int) (n int) {
+	for _, v := range list {
+		if v == value {
+			n++
+		}
+	}
+	return n
+}
+
+// print writes the plan for people.
+func (p plan) print(w io.Writer) error {
+	fmt.Fprintf(w, "feed %s\n", p.Feed)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(t, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("protocol", "%s at %s", p.Protocol, p.URL)
+	topics := fmt.Sprintf("%s: %s placed, %s unplaced", count(p.Topics, "topic"), thousands(p.Placed), thousands(p.Unplaced))
+	if p.Unplaced > 0 {
+		topics += fmt.Sprintf(" (%d × %d have room for %s; the first without a place is %s)",
+			p.Limit, p.PerSlot, thousands(p.Limit*p.PerSlot), p.LeastWanted)
+	}
+	row("topics", "%s", topics)
+	row("connections", "%d needed, at most %d to %s", p.Connections, p.Limit, p.Account)
+	row("confirmed", "all after about %s at a dial rate of %s",
+		time.Duration(p.Seconds*float64(time.Second)).Round(100*time.Millisecond), p.DialRate)
+	if p.Subject != "" {
+		row("subject", "%s", p.Subject)
+	}
+	return t.Flush()
+}
+
+// count is "1 topic", "1,850 topics".
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return thousands(n) + " " + what + "s"
+}
+
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	var parts []string
+	for len(s) > 3 {
+		parts = append([]string{s[len(s)-3:]}, parts...)
+		s = s[:len(s)-3]
+	}
+	return strings.Join(append([]string{s}, parts...), ",")
+}
+
+func wantedOf(f *config.Feed) []shard.Wanted {
+	wanted := make([]shard.Wanted, len(f.Topics))
+	for i, t := range f.Topics {
+		wanted[i] = shard.Wanted{Topic: shard.Topic(t.Name), Priority: t.Priority}
+	}
+	return wanted
+}
+
+func windowOf(r config.Rate) limiter.Window { return limiter.Window{N: r.N, Per: r.Per} }
+
+func placementOf(f *config.Feed) (shard.Placement, error) {
+	switch f.Placement {
+	case "pack":
+		return shard.Pack, nil
+	case "spread":
+		return shard.Spread, nil
+	}
+	return 0, fmt.Errorf("feed %s: placement %q is not known", f.Name, f.Placement)
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"feedmux/internal/sim"
+)
+
+func simCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "sim PROTOCOL",
+		Short: "Run a simulated upstream that obeys the real one's limits and breaks on request",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return fmt.Errorf("sim needs a protocol: twitch-pubsub")
+		},
+	}
+	c.AddCommand(simPubSubCommand())
+	return c
+}
+
+func simPubSubCommand() *cobra.Command {
+	var listen string
+	var verbose bool
+	o := sim.PubSubOptions{}.WithDefaults()
+	o.Rate = 100
+	c := &cobra.Command{
+		Use:   "twitch-pubsub",
+		Short: "Simulate Twitch PubSub",
+		Long: `A Twitch PubSub that runs here: it answers LISTEN, UNLISTEN and PING, keeps the real
+one's limits, and sends frames that Twitch really sent, with topic and times put in.
+
+Give the URL that it prints to a feed as its url. Every rule and every fault is a flag;
+what is drawn by chance comes from --seed, so a run can be repeated. A rule that is
+given a negative figure is switched off.`,
+		Example: `  feedmux sim twitch-pubsub                                    # a healthy upstream
+  feedmux sim twitch-pubsub --reset-every 10s --rate 1000      # a busy one that drops connections
+  feedmux sim twitch-pubsub --bad-topics 'raid.*'              # some topics do not exist
+  feedmux sim twitch-pubsub --connections 3 --starve           # a cap that is felt, not told`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Check(); err != nil {
+				return err
+			}
+			if verbose {
+				o.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
+			}
+			l, err := net.Listen("tcp", listen)
+			if err != nil {
+				return failed(err)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "twitch-pubsub simulator at ws://%s (Ctrl-C ends it)\n", l.Addr())
+			return failed(sim.NewPubSub(o).Serve(c.Context(), l))
+		},
+	}
+	f := c.Flags()
+	f.SortFlags = false
+	f.StringVar(&listen, "listen", "127.0.0.1:8423", "`address` to listen on; port 0 takes a free one")
+	f.BoolVarP(&verbose, "verbose", "v", false, "log connections, asks and faults")
+	pubSubFlags(f, &o)
+	return c
+}
+
+// pubSubFlags makes a flag of every option.
+func pubSubFlags(f *pflag.FlagSet, o *sim.PubSubOptions) {
+	f.Uint64Var(&o.Seed, "seed", 1, "of every choice made by chance")
+
+	f.Float64Var(&o.Rate, "rate", o.Rate, "events a second, over all topics listened to")
+	f.BoolVar(&o.Saturate, "saturate", false, "send as fast as each client reads instead")
+	f.Float64Var(&o.Duplicate, "duplicate", 0, "`share` of the events that are sent twice in a row")
+	f.Float64Var(&o.Unknown, "unknown", 0, "`share` of the events that are followed by a frame of an unknown type")
+	f.BoolVar(&o.Spaces, "spaces", false, "put more white space into frames than is needed")
+	f.BoolVar(&o.Newline, "newline", false, "end each frame with a line feed")
+
+	f.IntVar(&o.Connections, "connections", o.Connections, "most connections at a time")
+	f.BoolVar(&o.Starve, "starve", false, "past that, the oldest get no events, instead of refusing the newest with 429")
+	f.IntVar(&o.TopicsPerConnection, "topics-per-connection", o.TopicsPerConnection, "most topics on a connection")
+	f.StringVar(&o.TooManyTopics, "too-many-topics", o.TooManyTopics, "`error` that answers a LISTEN past that")
+	f.IntVar(&o.TopicsPerListen, "topics-per-listen", o.TopicsPerListen, "more in one LISTEN end the connection at once")
+	f.DurationVar(&o.FirstListen, "first-listen", o.FirstListen, "a connection without a LISTEN for so long is closed")
+	f.DurationVar(&o.Idle, "idle", o.Idle, "a connection without a PING for so long is closed")
+	f.DurationVar(&o.WSPing, "ws-ping", o.WSPing, "between the server's own WebSocket pings")
+	f.DurationVar(&o.WSPong, "ws-pong", o.WSPong, "without an answer to one for so long: Close 4100")
+	f.IntVar(&o.Backlog, "backlog", o.Backlog, "messages that may wait for a client that reads nothing")
+	f.IntVar(&o.SendBuffer, "send-buffer", 0, "`bytes` the kernel buffers for a connection, so that --backlog is felt")
+	f.StringSliceVar(&o.TokenTopics, "token-topics", o.TokenTopics, "`prefixes` of topics that need a token")
+	f.StringVar(&o.Token, "token", "", "the only good token (default: any is good)")
+	f.StringSliceVar(&o.BadTopics, "bad-topics", nil, "`patterns` of topics that do not exist")
+
+	f.Float64Var(&o.Refuse, "refuse", 0, "`share` of the handshakes that are refused")
+	f.IntVar(&o.RefuseStatus, "refuse-status", o.RefuseStatus, "with this HTTP status; negative: with a RST")
+	f.DurationVar(&o.RetryAfter, "retry-after", 0, "told with the refusal")
+	f.DurationVar(&o.HandshakeDelay, "handshake-delay", 0, "before the answer to a handshake")
+	f.BoolVar(&o.AcceptThenClose, "accept-then-close", false, "end every connection right after its handshake")
+	f.DurationVar(&o.PongDelay, "pong-delay", 0, "before each PONG")
+	f.Float64Var(&o.PongLoss, "pong-loss", 0, "`share` of the PINGs that are not answered")
+	f.DurationVar(&o.ResponseDelay, "response-delay", 0, "before each RESPONSE")
+	f.Float64Var(&o.ResponseLoss, "response-loss", 0, "`share` of the asks that are not answered")
+	f.Float64Var(&o.ServerErrors, "server-errors", 0, "`share` of the LISTENs that are answered ERR_SERVER")
+
+	every := func(v *time.Duration, name, what string) {
+		f.DurationVar(v, name+"-every", 0, "about so often, for one of the connections: "+what)
+	}
+	every(&o.ResetEvery, "reset", "RST")
+	every(&o.FINEvery, "fin", "FIN without a Close")
+	every(&o.CloseEvery, "close", "Close with --close-code")
+	f.IntVar(&o.CloseCode, "close-code", o.CloseCode, "of --close-every")
+	every(&o.SilenceEvery, "silence", "it stays open and says nothing any more")
+	every(&o.ReconnectEvery, "reconnect", "RECONNECT, and Close after --reconnect-grace")
+	f.DurationVar(&o.ReconnectGrace, "reconnect-grace", o.ReconnectGrace, "of --reconnect-every")
+	every(&o.GarbageEvery, "garbage", "a text message that is not JSON")
+	every(&o.BadFrameEvery, "bad-frame", "a frame that no WebSocket may send")
+	every(&o.OversizeEvery, "oversize", "a MESSAGE of --oversize-bytes")
+	f.IntVar(&o.OversizeBytes, "oversize-bytes", o.OversizeBytes, "of --oversize-every")
+	every(&o.RevokeEvery, "revoke", "AUTH_REVOKED for a topic that needs a token")
+	f.DurationVar(&o.StormEvery, "storm-every", 0, "about so often: RST for all connections at once")
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"strings"
+
+	"feedmux/internal/config"
+	"feedmux/internal/protocol"
+	"feedmux/internal/protocol/pubsub"
+	"feedmux/internal/sink"
+	"feedmux/shard"
+)
+
+// This is the only file that knows every protocol. To add one, add it to protocols and to newProtocol.
+
+// protocols are those that a feed may name, with what the configuration must know of each.
+func protocols() map[string]config.Protocol {
+	return map[string]config.Protocol{
+		"twitch-pubsub": {
+			URL:                 pubsub.DefaultURL,
+			Connections:         pubsub.Connections,
+			TopicsPerConnection: pubsub.TopicsPerConnection,
+			SubscribeBatch:      pubsub.SubscribeBatch,
+			Ping:                pubsub.PingInterval,
+			Account:             hostOf, // Twitch counts by address: all that goes to one host from here
+			Check: func(f *config.Feed, report config.Report) {
+				p := pubsub.New(pubsub.Options{AuthTopics: pubsub.DecodeOptions(f.Options, report)})
+				checkTopics(p, f, report)
+			},
+		},
+	}
+}
+
+// newProtocol makes the protocol of a feed whose configuration was checked.
+func newProtocol(f *config.Feed) (protocol.Protocol, error) {
+	switch f.Protocol {
+	case "twitch-pubsub":
+		none := func(string, string, ...any) {} // the configuration was checked
+		return pubsub.New(pubsub.Options{
+			URL: f.URL, Token: secret(f.Auth), AuthTopics: pubsub.DecodeOptions(f.Options, none),
+		}), nil
+	}
+	return nil, fmt.Errorf("feed %s: protocol %q is not known", f.Name, f.Protocol)
+}
+
+func checkTopics(p protocol.Protocol, f *config.Feed, report config.Report) {
+	for i, t := range f.Topics {
+		if err := p.Check(shard.Topic(t.Name)); err != nil {
+			report(fmt.Sprintf("topics[%d]", i), "%v", err)
+		}
+	}
+}
+
+func hostOf(f *config.Feed) string {
+	u, err := url.Parse(f.URL)
+	if err != nil {
+		return f.Name // a URL that is wrong is told by itself
+	}
+	return u.Host
+}
+
+// errNoConfig says that there is no configuration to be read.
+var errNoConfig = errors.New("there is no configuration")
+
+// loadConfig reads and checks a configuration against all that feedmux can do.
+func loadConfig(path string) (*config.Config, error) {
+	cfg, err := config.Load(path, loadOptions())
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w: %w", errNoConfig, err)
+	}
+	return cfg, err
+}
+
+func loadOptions() config.LoadOptions {
+	return config.LoadOptions{Protocols: protocols(), Check: checkSubjects}
+}
+
+// checkSubjects looks for topics whose events could not be told apart.
+func checkSubjects(c *config.Config, report config.Report) {
+	owners := make(map[string]string) // whose a subject is
+	for _, f := range c.Feeds {
+		template, err := sink.ParseTemplate(f.Subject)
+		if err != nil {
+			report(f.Key+".subject", "%v", err)
+			continue
+		}
+		for i, t := range f.Topics {
+			key := fmt.Sprintf("%s.topics[%d]", f.Key, i)
+			subject, err := template.Subject(f.Name, t.Name)
+			switch owner, taken := owners[subject]; {
+			case err != nil:
+				report(key, "%v", err)
+			case taken:
+				report(key, "has the subject %s, which is that of %s", subject, owner)
+			default:
+				owners[subject] = fmt.Sprintf("topic %s of feed %s", t.Name, f.Name)
+			}
+		}
+	}
+}
+
+// secret reads a secret anew at each call; nil where none is configured.
+func secret(s config.Secret) func(context.Context) (string, error) {
+	switch {
+	case s.File != "":
+		return func(context.Context) (string, error) {
+			b, err := os.ReadFile(s.File)
+			return strings.TrimSpace(string(b)), err
+		}
+	case s.Env != "":
+		return func(context.Context) (string, error) { return os.Getenv(s.Env), nil }
+	}
+	return nil
+}

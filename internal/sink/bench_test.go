@@ -1,0 +1,91 @@
+package sink
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+var benchBody = strings.Repeat("x", 309)
+
+func BenchmarkPublishIntoTheBuffer(b *testing.B) {
+	c := NewCore(Options{Buffer: 16 << 20})
+	f := c.Feed("f")
+	e := event(benchBody)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		if err := f.Publish(e); err != nil {
+			b.Fatal(err)
+		}
+		if n++; n%500 == 0 { // the publisher's part
+			for c.buffer.next() != nil {
+			}
+		}
+	}
+}
+
+// The next two differ by what the buffer costs: one goroutine publishes, the server is in the same process.
+
+func BenchmarkPublishThroughTheCore(b *testing.B) {
+	s := startServer(b, nil)
+	c := startCore(b, Options{URL: s.ClientURL(), Buffer: 4 << 20})
+	c.wantConnected(b, true)
+	e := event(benchBody)
+	b.ReportAllocs()
+	for b.Loop() {
+		for c.feed.Publish(e) != nil {
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	if err := c.stop(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkPublishThroughTheClientAlone(b *testing.B) {
+	s := startServer(b, nil)
+	nc, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer nc.Close()
+	body := []byte(benchBody)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := nc.Publish("feed.f.t", body); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkPublishWithFullHeaders(b *testing.B) {
+	s := startServer(b, nil)
+	c := startCore(b, Options{URL: s.ClientURL(), Buffer: 4 << 20, Headers: HeadersFull})
+	c.wantConnected(b, true)
+	e := event(benchBody)
+	b.ReportAllocs()
+	for b.Loop() {
+		for c.feed.Publish(e) != nil {
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	if err := c.stop(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkSubject(b *testing.B) {
+	tm := mustParse(b, DefaultTemplate)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := tm.Subject("twitch", "video-playback-by-id.123456789"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,212 @@
+package sink
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"feedmux/pool"
+)
+
+func TestTheBufferGivesBackWhatItTookInOrder(t *testing.T) {
+	b := newBuffer(1<<30, true)
+	f := new(feed)
+	b.addFeed(f)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	type want struct {
+		subject, topic string
+		payload        []byte
+		seq            uint64
+	}
+	var wants []want
+	take := func() {
+		for c := b.next(); c != nil; c = b.next() {
+			for i := range c.entries {
+				e, topic, payload := c.event(i)
+				w := wants[0]
+				wants = wants[1:]
+				if e.subject != w.subject || string(topic) != w.topic || !bytes.Equal(payload, w.payload) || e.seq != w.seq {
+					t.Fatalf("event %d came out as %s %s, %d bytes, seq %d", w.seq, e.subject, topic, len(payload), e.seq)
+				}
+			}
+		}
+	}
+	for seq := range uint64(20_000) {
+		size := rnd.IntN(400)
+		if rnd.IntN(500) == 0 {
+			size = rnd.IntN(3 * chunkSize) // larger than a chunk, too
+		}
+		w := want{fmt.Sprint("s", seq), fmt.Sprint("t", seq), bytes.Repeat([]byte{byte(seq)}, size), seq}
+		wants = append(wants, w)
+		e := &pool.Event{Subject: w.subject, Topic: []byte(w.topic), Payload: w.payload, Seq: seq, Received: time.Now()}
+		if err := b.put(f, e); err != nil {
+			t.Fatal(err)
+		}
+		if rnd.IntN(2000) == 0 {
+			take()
+		}
+	}
+	take()
+	if len(wants) > 0 {
+		t.Errorf("%d events did not come out", len(wants))
+	}
+	if b.used != 0 || b.common != 0 || f.used != 0 {
+		t.Errorf("the empty buffer counts %d bytes, %d in common, %d of the feed", b.used, b.common, f.used)
+	}
+}
+
+func TestTheBufferShrinksAfterABurst(t *testing.T) {
+	b := newBuffer(16<<20, false)
+	f := new(feed)
+	b.addFeed(f)
+	fill(b, f, 300)
+	for b.next() != nil {
+	}
+	if n := len(b.spare); n > spareChunks || b.first != nil || b.last != nil {
+		t.Errorf("%d chunks are kept, want at most %d", n, spareChunks)
+	}
+	kept := int64(0)
+	for _, c := range b.spare {
+		kept += int64(cap(c.bytes)) + int64(cap(c.entries))*entrySize
+	}
+	if kept > 2*spareChunks*chunkSize {
+		t.Errorf("%d bytes are kept", kept)
+	}
+}
+
+func TestTheBuffersMemoryStaysNearItsBound(t *testing.T) {
+	for _, sizes := range [][]int{{0}, {20}, {300}, {3000}, {40_000}, {chunkSize - 100, 300}, {100, chunkSize + 1}, {1 << 20}} {
+		b := newBuffer(8<<20, false)
+		f := new(feed)
+		b.addFeed(f)
+		fill(b, f, sizes...)
+		memory := int64(0)
+		for c := b.first; c != nil; c = c.next {
+			memory += int64(cap(c.bytes)) + int64(cap(c.entries))*entrySize
+		}
+		if memory > b.limit*21/10 {
+			t.Errorf("payloads of %v bytes: a bound of %d takes %d bytes", sizes, b.limit, memory)
+		}
+	}
+}
+
+func TestAFeedAloneMayUseTheWholeBuffer(t *testing.T) {
+	b := newBuffer(1<<20, false)
+	f := new(feed)
+	b.addFeed(f)
+	n := fill(b, f, 1000)
+	if want := int(b.limit / (1000 + entrySize)); n != want {
+		t.Errorf("%d events fit, want %d", n, want)
+	}
+}
+
+func TestAGreedyFeedLeavesTheOthersTheirShare(t *testing.T) {
+	b := newBuffer(1<<20, false)
+	feeds := []*feed{{}, {}, {}, {}}
+	for _, f := range feeds {
+		b.addFeed(f)
+	}
+	cost := 1000 + entrySize
+	greedy := fill(b, feeds[0], 1000)
+	if want := int(b.limit * 5 / 8 / cost); greedy != want {
+		t.Errorf("the greedy feed has %d events, want %d: its share and the common half", greedy, want)
+	}
+	for _, f := range feeds[1:] {
+		if n, want := fill(b, f, 1000), int(b.limit/8/cost); n < want {
+			t.Errorf("another feed has %d events, want at least %d", n, want)
+		}
+	}
+	if b.used > b.limit {
+		t.Errorf("%d bytes are used of %d", b.used, b.limit)
+	}
+}
+
+func TestTheBuffersSumsStayRight(t *testing.T) {
+	b := newBuffer(1<<20, false)
+	feeds := []*feed{{}, {}, {}}
+	for _, f := range feeds {
+		b.addFeed(f)
+	}
+	rnd := rand.New(rand.NewPCG(3, 4))
+	payload := make([]byte, 20_000)
+	for i := range 20_000 {
+		if rnd.IntN(50) == 0 {
+			b.next()
+		}
+		if i == 10_000 {
+			feeds = append(feeds, new(feed))
+			b.addFeed(feeds[3])
+		}
+		f := feeds[min(rnd.IntN(6), len(feeds)-1)]
+		e := &pool.Event{Payload: payload[:rnd.IntN(len(payload))]}
+		if err := b.put(f, e); err != nil && !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+		used, common := int64(0), int64(0)
+		for _, f := range feeds {
+			used += f.used
+			common += max(0, f.used-b.share)
+		}
+		if used != b.used || common != b.common || used > b.limit {
+			t.Fatalf("used %d, want %d; common %d, want %d; limit %d", b.used, used, b.common, common, b.limit)
+		}
+	}
+}
+
+func TestAnIdlePublisherIsWokenOnce(t *testing.T) {
+	b := newBuffer(1<<20, false)
+	f := new(feed)
+	b.addFeed(f)
+	fill1 := func() {
+		if err := b.put(f, &pool.Event{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill1()
+	if len(b.wake) != 0 {
+		t.Error("a publisher that is not idle was woken")
+	}
+	for b.next() != nil {
+	}
+	fill1()
+	if len(b.wake) != 1 {
+		t.Error("an idle publisher was not woken")
+	}
+	<-b.wake
+	fill1()
+	if len(b.wake) != 0 {
+		t.Error("a publisher that was woken was woken again")
+	}
+}
+
+func TestAClosedBufferCountsWhatIsLeft(t *testing.T) {
+	b := newBuffer(16<<20, false)
+	f := new(feed)
+	b.addFeed(f)
+	n := fill(b, f, 300)
+	b.next()
+	left := 0
+	b.close(10, func(*feed) { left++ })
+	if left != n-10 {
+		t.Errorf("%d events are left, want %d", left, n-10)
+	}
+	if err := b.put(f, &pool.Event{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("put says %v, want ErrClosed", err)
+	}
+	if b.used != 0 || b.first != nil {
+		t.Errorf("the closed buffer holds %d bytes", b.used)
+	}
+}
+
+// fill puts events with payloads of these sizes, in turn, until the buffer is full, and says how many.
+func fill(b *buffer, f *feed, sizes ...int) int {
+	for n := 0; ; n++ {
+		e := &pool.Event{Subject: "s", Payload: make([]byte, sizes[n%len(sizes)]), Received: time.Unix(1, 0)}
+		if b.put(f, e) != nil {
+			return n
+		}
+	}
+}

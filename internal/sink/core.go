@@ -1,0 +1,170 @@
+package sink
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"feedmux/pool"
+)
+
+// Headers says which headers an event carries.
+type Headers string
+
+const (
+	HeadersNone    Headers = "none"
+	HeadersMinimal Headers = "minimal" // what the mode of delivery needs: in core, nothing
+	HeadersFull    Headers = "full"    // topic, slot, life, number and time of arrival
+)
+
+// Options say how a Core reaches NATS. It keeps them and changes nothing in them.
+type Options struct {
+	URL     string        // servers, separated by commas; may hold credentials: never logged. "": Connect says where
+	Name    string        // how the NATS server lists the connection
+	Connect []nats.Option // credentials, TLS, or an embedded server's
+	Buffer  int64         // bytes of events that may wait for NATS
+	Headers Headers
+	Drain   time.Duration // how long Run goes on at its end with what still waits; 0: 5 s
+	Log     *slog.Logger
+}
+
+// Core publishes events and notices at most once. Make one with NewCore, a Sink for each feed with Feed, then Run it.
+type Core struct {
+	opts    Options
+	log     *slog.Logger
+	buffer  *buffer
+	notices notices
+	link    *link
+
+	mu    sync.Mutex
+	feeds []*feed
+}
+
+// NewCore makes a Core. It connects to nothing before Run.
+func NewCore(o Options) *Core {
+	if o.Drain == 0 {
+		o.Drain = 5 * time.Second
+	}
+	return &Core{
+		opts:   o,
+		log:    o.Log,
+		buffer: newBuffer(o.Buffer, o.Headers == HeadersFull),
+		link:   newLink(o.Log),
+	}
+}
+
+// Feed makes the sink of one feed. It is called once for each name.
+func (c *Core) Feed(name string) pool.Sink {
+	f := &feed{core: c, name: name, dropped: make(map[Reason]*atomic.Uint64)}
+	for _, r := range Reasons() {
+		f.dropped[r] = new(atomic.Uint64)
+	}
+	c.buffer.addFeed(f)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.feeds = append(c.feeds, f)
+	return f
+}
+
+// feed is the pool.Sink of one feed.
+type feed struct {
+	core      *Core
+	name      string
+	used      int64 // bytes in the buffer; guarded by the buffer's lock
+	published atomic.Uint64
+	dropped   map[Reason]*atomic.Uint64 // every reason is there from the start
+}
+
+// Publish appends e to the buffer. The error is ErrFull, ErrClosed or ErrSubjectTooLong; the event is counted then.
+func (f *feed) Publish(e *pool.Event) error {
+	if len(e.Subject) > MaxSubject {
+		f.dropped[BadSubject].Add(1)
+		return ErrSubjectTooLong
+	}
+	err := f.core.buffer.put(f, e)
+	switch err {
+	case ErrFull:
+		f.dropped[BufferFull].Add(1)
+	case ErrClosed:
+		f.dropped[Drain].Add(1)
+	}
+	return err
+}
+
+// Notice queues body. When too many wait, the oldest is dropped and counted.
+func (f *feed) Notice(subject string, body []byte) {
+	c := f.core
+	if len(subject) > MaxSubject {
+		c.notices.count(false)
+		return
+	}
+	c.notices.add(notice{subject, body})
+	c.buffer.kick()
+}
+
+// Reason says why an event was dropped.
+type Reason string
+
+const (
+	BufferFull  Reason = "buffer_full"  // NATS was slower than the events, or away
+	TooLarge    Reason = "too_large"    // longer than the NATS server takes
+	BadSubject  Reason = "bad_subject"  // no subject that may be published
+	NATSRefused Reason = "nats_refused" // the NATS server takes no headers
+	NATSBroke   Reason = "nats_broke"   // the connection to NATS broke while it was written
+	Drain       Reason = "drain"        // it came, or still waited, when the daemon ended
+)
+
+// Reasons lists every Reason: the values of the metric label.
+func Reasons() []Reason {
+	return []Reason{BufferFull, TooLarge, BadSubject, NATSRefused, NATSBroke, Drain}
+}
+
+// Stats is what a Core knows of itself at one moment. Counters only grow.
+type Stats struct {
+	Connected  bool          `json:"connected"`
+	Server     string        `json:"server"`     // the one that is or was connected, without credentials
+	Reconnects uint64        `json:"reconnects"` // times that it connected again
+	Refused    uint64        `json:"refused"`    // messages of any feed that the server's permissions forbade
+	Buffer     int64         `json:"buffer"`     // bytes that wait
+	Oldest     time.Duration `json:"-"`          // how long the oldest event has waited, if any does
+	Feeds      []FeedStats   `json:"feeds"`      // in the order in which they were made
+	Notices    NoticeStats   `json:"notices"`
+}
+
+// FeedStats is what became of one feed's events.
+type FeedStats struct {
+	Feed      string            `json:"feed"`
+	Published uint64            `json:"published"` // handed to the NATS client
+	Dropped   map[Reason]uint64 `json:"dropped"`   // holds every Reason
+}
+
+// NoticeStats is what became of the notices.
+type NoticeStats struct {
+	Waiting int    `json:"waiting"`
+	Sent    uint64 `json:"sent"`
+	Dropped uint64 `json:"dropped"`
+}
+
+// Stats may be called by any goroutine at any time. It never waits for NATS.
+func (c *Core) Stats() Stats {
+	s := c.link.stats()
+	var since time.Time
+	s.Buffer, since = c.buffer.waiting()
+	if !since.IsZero() {
+		s.Oldest = time.Since(since)
+	}
+	s.Notices = c.notices.stats()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.feeds {
+		dropped := make(map[Reason]uint64, len(f.dropped))
+		for r, n := range f.dropped {
+			dropped[r] = n.Load()
+		}
+		s.Feeds = append(s.Feeds, FeedStats{Feed: f.name, Published: f.published.Load(), Dropped: dropped})
+	}
+	return s
+}

@@ -1,0 +1,633 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"golang.org/x/time/rate"
+
+	"feedmux/pool"
+)
+
+func TestEventsOfManyReadersArriveInTheOrderOfEach(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	c := startCore(t, Options{URL: s.ClientURL()})
+	const readers, each = 4, 3000
+	failed := make(chan error, readers)
+	for r := range readers {
+		go func() {
+			e := &pool.Event{Subject: fmt.Sprint("feed.f.", r), Received: time.Now()}
+			for i := range each {
+				e.Payload = strconv.AppendInt(e.Payload[:0], int64(i), 10) // reused: the sink copies
+				if err := c.feed.Publish(e); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for range readers {
+		if err := <-failed; err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := make(map[string]int)
+	for range readers * each {
+		m := sub.next(t)
+		if want := strconv.Itoa(next[m.Subject]); string(m.Data) != want {
+			t.Fatalf("%s: %s came, want %s", m.Subject, m.Data, want)
+		}
+		next[m.Subject]++
+	}
+	sub.wantNoMore(t)
+	if got := c.Stats().Feeds[0].Published; got != readers*each {
+		t.Errorf("%d are counted as published, want %d", got, readers*each)
+	}
+}
+
+func TestEventsWaitWhileNATSIsAwayAndThenGoInOrder(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	p := startProxy(t, s.ClientURL())
+	c := startCore(t, Options{URL: p.url()})
+	c.publish(t, "before")
+	sub.want(t, "before")
+
+	for range 3 {
+		p.cut()
+		c.wantConnected(t, false)
+		bodies := sequence(2000)
+		c.publish(t, bodies...)
+		if st := c.Stats(); st.Buffer == 0 || st.Oldest <= 0 {
+			t.Errorf("%d bytes wait since %v, want some", st.Buffer, st.Oldest)
+		}
+		p.mend(t)
+		sub.want(t, bodies...)
+	}
+	sub.wantNoMore(t)
+	eventually(t, "the buffer is empty", func() bool { return c.Stats().Buffer == 0 })
+	if st := c.Stats(); st.Reconnects != 3 || st.Oldest != 0 {
+		t.Errorf("%d reconnects, oldest event %v; want 3 and 0", st.Reconnects, st.Oldest)
+	}
+}
+
+func TestEventsWaitForAServerThatComesBackOnItsPort(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	port := s.Addr().String()[strings.LastIndex(s.Addr().String(), ":")+1:]
+	p := startProxy(t, s.ClientURL())
+	c := startCore(t, Options{URL: p.url()})
+	c.wantConnected(t, true)
+	stopServer(s)
+	c.wantConnected(t, false)
+	bodies := sequence(500)
+	c.publish(t, bodies...)
+
+	p.cut() // until somebody listens
+	s = startServer(t, func(o *server.Options) { o.Port, _ = strconv.Atoi(port) })
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	p.mend(t)
+	sub.want(t, bodies...)
+	sub.wantNoMore(t)
+}
+
+func TestEventsGoOnWhileTheConnectionBreaksAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	p := startProxy(t, s.ClientURL())
+	c := startCore(t, Options{URL: p.url()})
+	n := 0
+	publish := func() {
+		c.publish(t, strconv.Itoa(n))
+		if n++; n%100 == 0 {
+			time.Sleep(time.Millisecond) // so that the buffer is not filled before the connection is back
+		}
+	}
+	for i := range uint64(5) {
+		c.wantConnected(t, true)
+		for range 1000 {
+			publish()
+		}
+		p.cut()
+		p.mend(t)
+		for c.Stats().Reconnects == i {
+			publish()
+		}
+	}
+	c.publish(t, "last")
+	if err := c.stop(); err != nil {
+		t.Fatal(err)
+	}
+	// What the client had in hand when a connection broke is lost. Nothing is repeated or comes late.
+	previous := -1
+	for {
+		m := sub.next(t)
+		if string(m.Data) == "last" {
+			break
+		}
+		got, err := strconv.Atoi(string(m.Data))
+		if err != nil || got <= previous {
+			t.Fatalf("%s came after %d", m.Data, previous)
+		}
+		previous = got
+	}
+	sub.wantNoMore(t)
+	if got := c.Stats().Feeds[0].Published; got != uint64(n)+1 {
+		t.Errorf("%d are counted as published, want %d", got, n+1)
+	}
+}
+
+func TestAFullBufferDropsTheNewestAndCountsThem(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	p := startProxy(t, s.ClientURL())
+	p.cut()
+	const fit, over = 1000, 234
+	bodies := sequence(fit + over)
+	c := startCore(t, Options{URL: p.url(), Buffer: fit * (int64(len(bodies[0])) + entrySize)})
+	c.publish(t, bodies[:fit]...)
+	for _, body := range bodies[fit:] {
+		if err := c.feed.Publish(event(body)); !errors.Is(err, ErrFull) {
+			t.Fatalf("Publish says %v, want ErrFull", err)
+		}
+	}
+	if got := c.dropped(BufferFull); got != over {
+		t.Errorf("%d are counted as dropped, want %d", got, over)
+	}
+	p.mend(t)
+	sub.want(t, bodies[:fit]...)
+	eventually(t, "there is room again", func() bool { return c.Stats().Buffer == 0 })
+	c.publish(t, "again")
+	sub.want(t, "again")
+	sub.wantNoMore(t)
+}
+
+func TestAnEventThatTheServerFindsTooLargeIsSkipped(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *server.Options) { o.MaxPayload = 1024 })
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	c := startCore(t, Options{URL: s.ClientURL()})
+	fits := strings.Repeat("x", 1024)
+	c.publish(t, "a", fits+"x", "b", fits, fits+"x")
+	sub.want(t, "a", "b", fits)
+	eventually(t, "both are counted", func() bool { return c.dropped(TooLarge) == 2 })
+	sub.wantNoMore(t)
+}
+
+func TestAnEventWithoutAUsableSubjectIsDropped(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), ">")
+	c := startCore(t, Options{URL: s.ClientURL()})
+	if err := c.feed.Publish(&pool.Event{Subject: strings.Repeat("a", MaxSubject+1)}); !errors.Is(err, ErrSubjectTooLong) {
+		t.Errorf("Publish says %v, want ErrSubjectTooLong", err)
+	}
+	if err := c.feed.Publish(&pool.Event{Subject: ""}); err != nil {
+		t.Error(err)
+	}
+	c.feed.Notice(strings.Repeat("a", MaxSubject+1), nil)
+	c.publish(t, "next")
+	sub.want(t, "next")
+	sub.wantNoMore(t)
+	if st := c.Stats(); c.dropped(BadSubject) != 2 || st.Notices.Dropped != 1 {
+		t.Errorf("%d events and %d notices are counted, want 2 and 1", c.dropped(BadSubject), st.Notices.Dropped)
+	}
+}
+
+func TestStopDeliversWhatWaits(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), ">")
+	c := startCore(t, Options{URL: s.ClientURL()})
+	bodies := sequence(5000)
+	c.publish(t, bodies...)
+	c.feed.Notice("feedmux.feed.f", []byte("notice"))
+	if err := c.stop(); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]bool)
+	for range len(bodies) + 1 {
+		got[string(sub.next(t).Data)] = true
+	}
+	if len(got) != len(bodies)+1 || !got["notice"] {
+		t.Errorf("%d different messages came, want %d", len(got), len(bodies)+1)
+	}
+	if err := c.feed.Publish(event("late")); !errors.Is(err, ErrClosed) {
+		t.Errorf("Publish after the end says %v, want ErrClosed", err)
+	}
+	if c.dropped(Drain) != 1 || c.Stats().Connected {
+		t.Errorf("%d dropped by the drain, connected %v; want 1 and false", c.dropped(Drain), c.Stats().Connected)
+	}
+}
+
+func TestStopWaitsForNATSToComeBack(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	p := startProxy(t, s.ClientURL())
+	c := startCore(t, Options{URL: p.url()})
+	c.wantConnected(t, true)
+	p.cut()
+	c.wantConnected(t, false)
+	c.publish(t, "a", "b")
+	c.cancel()
+	p.mend(t)
+	if err := c.stop(); err != nil {
+		t.Fatal(err)
+	}
+	sub.want(t, "a", "b")
+}
+
+func TestStopSaysHowMuchWasLeftBehind(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "127.0.0.1:1")
+	p.cut()
+	const drain = 100 * time.Millisecond
+	c := startCore(t, Options{URL: p.url(), Drain: drain})
+	c.publish(t, "a", "b", "c")
+	c.feed.Notice("feedmux.feed.f", nil)
+	begin := time.Now()
+	if err := c.stop(); err == nil || !strings.Contains(err.Error(), "3 events and 1 notices") {
+		t.Errorf("Run says %v, want 3 events and 1 notices", err)
+	}
+	if d := time.Since(begin); d < drain {
+		t.Errorf("that took %v, want %v", d, drain)
+	}
+	if got := c.dropped(Drain); got != 3 {
+		t.Errorf("%d are counted as dropped by the drain, want 3", got)
+	}
+}
+
+func TestStopIsQuickWhenNothingWaitsForNATS(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "127.0.0.1:1")
+	p.cut()
+	c := startCore(t, Options{URL: p.url()})
+	eventually(t, "it tried once", func() bool { return strings.Contains(c.log.String(), "cannot be reached") })
+	begin := time.Now()
+	if err := c.stop(); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(begin); d > 3*time.Second {
+		t.Errorf("that took %v", d)
+	}
+}
+
+func TestPublishNeverWaitsForAServerThatStalls(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	p := startProxy(t, s.ClientURL())
+	c := startCore(t, Options{URL: p.url(), Buffer: 1 << 20, Connect: []nats.Option{nats.FlusherTimeout(time.Minute)}})
+	c.wantConnected(t, true)
+	p.stall()
+	// Past the buffers of the sockets, the client waits for the server: for ever, as far as this test is concerned. So
+	// if Publish or Stats waited as well, ErrFull would not come twice at the same count.
+	body := strings.Repeat("x", 10_000)
+	accepted := 0
+	for published, full := uint64(0), 0; full < 20; {
+		switch err := c.feed.Publish(event(body)); {
+		case err == nil:
+			accepted++
+		case errors.Is(err, ErrFull):
+			if now := c.Stats().Feeds[0].Published; now != published {
+				published, full = now, 0
+			}
+			full++
+			time.Sleep(2 * time.Millisecond)
+		default:
+			t.Fatal(err)
+		}
+	}
+	p.flow()
+	for range accepted {
+		sub.want(t, body)
+	}
+	sub.wantNoMore(t)
+}
+
+func TestAServerThatStallsIsLeftAndNothingIsRepeated(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	p := startProxy(t, s.ClientURL())
+	c := startCore(t, Options{URL: p.url(), Connect: []nats.Option{nats.FlusherTimeout(20 * time.Millisecond)}})
+	c.wantConnected(t, true)
+	p.stall()
+	pad := strings.Repeat("x", 10_000)
+	n := 0
+	for c.Stats().Connected {
+		if c.feed.Publish(event(fmt.Sprintf("%d %s", n, pad))) == nil {
+			n++
+		} else {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	p.cut()
+	p.flow()
+	p.mend(t)
+	eventually(t, "there is room", func() bool { return c.feed.Publish(event("last x")) == nil })
+	previous := -1
+	for {
+		first, _, _ := strings.Cut(string(sub.next(t).Data), " ")
+		if first == "last" {
+			break
+		}
+		got, err := strconv.Atoi(first)
+		if err != nil || got <= previous {
+			t.Fatalf("%s came after %d", first, previous)
+		}
+		previous = got
+	}
+	sub.wantNoMore(t)
+	if previous != n-1 {
+		t.Errorf("the last one that waited was %d, want %d", previous, n-1)
+	}
+	f := c.Stats().Feeds[0]
+	if got := f.Published + f.Dropped[NATSBroke]; got != uint64(n)+1 {
+		t.Errorf("%d are counted, want %d: %v", got, n+1, f)
+	}
+}
+
+func TestAClientThatGaveUpIsReplaced(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	p := startProxy(t, s.ClientURL())
+	c := startCore(t, Options{URL: p.url()})
+	c.publish(t, "a")
+	sub.want(t, "a")
+	for i := range uint64(2) {
+		p.tell("-ERR 'Maximum Control Line Exceeded'\r\n") // the client does not dial again after this
+		eventually(t, "it is connected again", func() bool { return c.Stats().Reconnects == i+1 })
+		c.publish(t, "b")
+		sub.want(t, "b")
+	}
+	sub.wantNoMore(t)
+}
+
+func TestForbiddenSubjectsAreCounted(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *server.Options) {
+		o.Users = []*server.User{
+			{Username: "reader", Password: "r"},
+			{Username: "writer", Password: "hunter2", Permissions: &server.Permissions{
+				Publish: &server.SubjectPermission{Deny: []string{"feed.f.secret"}},
+			}},
+		}
+	})
+	host := s.Addr().String()
+	sub := subscribe(t, "nats://reader:r@"+host, "feed.>")
+	c := startCore(t, Options{URL: "nats://writer:hunter2@" + host})
+	c.publish(t, "a")
+	for range 3 {
+		if err := c.feed.Publish(&pool.Event{Subject: "feed.f.secret"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.publish(t, "b")
+	sub.want(t, "a", "b")
+	eventually(t, "three are counted", func() bool { return c.Stats().Refused == 3 })
+	if !strings.Contains(c.log.String(), "feed.f.secret") {
+		t.Errorf("the log does not name the subject: %s", c.log)
+	}
+}
+
+func TestCredentialsInURLsAreNeverShown(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *server.Options) { o.Authorization = "hunter2" })
+	host := s.Addr().String()
+	good := startCore(t, Options{URL: "nats://hunter2@" + host})
+	good.wantConnected(t, true)
+	if got := good.Stats().Server; got != "nats://"+host {
+		t.Errorf("the server is shown as %q", got)
+	}
+	wrong := startCore(t, Options{URL: "nats://hunter2x@" + host})
+	odd := startCore(t, Options{URL: "nats://user:hunter2/%zz@" + host + ", nats://hunter2@" + host + ":x"})
+	for _, c := range []*running{wrong, odd} {
+		eventually(t, "the failure is logged", func() bool { return strings.Contains(c.log.String(), "cannot be reached") })
+	}
+	for _, c := range []*running{good, wrong, odd} {
+		c.stop()
+		if log := c.log.String() + c.Stats().Server; strings.Contains(log, "hunter2") {
+			t.Errorf("the password is in the log: %s", log)
+		}
+	}
+}
+
+func TestServersNeedNoScheme(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	c := startCore(t, Options{URL: "127.0.0.1:1, " + s.Addr().String()})
+	c.wantConnected(t, true)
+	if got := c.Stats().Server; got != s.ClientURL() {
+		t.Errorf("the server is shown as %q, want %q", got, s.ClientURL())
+	}
+}
+
+func TestARefusedPasswordIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *server.Options) { o.Authorization = "right" })
+	password := make(chan string, 1)
+	password <- "wrong"
+	handler := func() string { // asked before every attempt
+		p := <-password
+		password <- p
+		return p
+	}
+	c := startCore(t, Options{URL: s.ClientURL(), Connect: []nats.Option{nats.TokenHandler(handler)}})
+	c.publish(t, "a")
+	eventually(t, "it was refused", func() bool { return strings.Contains(c.log.String(), "Authorization Violation") })
+	<-password
+	password <- "right"
+	c.wantConnected(t, true)
+	eventually(t, "it is sent", func() bool { return c.Stats().Feeds[0].Published == 1 })
+}
+
+func TestFullHeadersSayAllOfAnEvent(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	p := startProxy(t, s.ClientURL())
+	p.cut()
+	c := startCore(t, Options{URL: p.url(), Headers: HeadersFull})
+	at := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.FixedZone("", 3600))
+	for i, topic := range []string{"video.1", "two\r\nlines: x"} {
+		e := &pool.Event{
+			Subject: "feed.f.t", Topic: []byte(topic), Payload: []byte("body"), ID: []byte("id"),
+			Slot: 3, Life: 17, Seq: uint64(i + 1), Received: at,
+		}
+		if err := c.feed.Publish(e); err != nil {
+			t.Fatal(err)
+		}
+		copy(e.Topic, "????????????")
+	}
+	p.mend(t) // a server that is not known yet is not one without headers
+	for i, topic := range []string{"video.1", "two  lines: x"} {
+		m := sub.next(t)
+		want := nats.Header{
+			"Feedmux-Topic":    {topic},
+			"Feedmux-Received": {"2026-03-01T11:00:00.123456789Z"},
+			"Feedmux-Slot":     {"3"},
+			"Feedmux-Life":     {"17"},
+			"Feedmux-Seq":      {strconv.Itoa(i + 1)},
+		}
+		if len(m.Header) != len(want) {
+			t.Errorf("the headers are %v, want %v", m.Header, want)
+		}
+		for name, values := range want {
+			if !slices.Equal(m.Header[name], values) {
+				t.Errorf("%s is %q, want %q", name, m.Header[name], values)
+			}
+		}
+		if string(m.Data) != "body" {
+			t.Errorf("the body is %q", m.Data)
+		}
+	}
+}
+
+func TestMinimalHeadersAreNone(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	for _, h := range []Headers{HeadersNone, HeadersMinimal} {
+		c := startCore(t, Options{URL: s.ClientURL(), Headers: h})
+		c.publish(t, "x")
+		if m := sub.next(t); len(m.Header) != 0 {
+			t.Errorf("%s: the headers are %v", h, m.Header)
+		}
+	}
+}
+
+func TestNoticesGoBeforeTheEventsThatWait(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), ">")
+	p := startProxy(t, s.ClientURL())
+	p.cut()
+	c := startCore(t, Options{URL: p.url()})
+	c.publish(t, "event 1", "event 2")
+	c.feed.Notice("feedmux.feed.f", []byte("notice 1"))
+	c.feed.Notice("feedmux.feed.f", []byte("notice 2"))
+	p.mend(t)
+	sub.want(t, "notice 1", "notice 2", "event 1", "event 2")
+	c.feed.Notice("feedmux.feed.f", []byte("notice 3")) // wakes a publisher that is idle
+	sub.want(t, "notice 3")
+	if got, want := c.Stats().Notices, (NoticeStats{Sent: 3}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestNoticesAreSpreadAndEventsDoNotWaitForThem(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), ">")
+	c := NewCore(Options{URL: s.ClientURL(), Buffer: 1 << 20, Log: slog.New(slog.DiscardHandler)})
+	f := c.Feed("f")
+	for _, body := range []string{"notice 1", "notice 2", "notice 3", "notice 4"} {
+		f.Notice("feedmux.feed.f", []byte(body))
+	}
+	if err := f.Publish(event("event")); err != nil {
+		t.Fatal(err)
+	}
+	p := &publisher{Core: c, pace: rate.NewLimiter(0, 2)}
+	ctx, cancel := context.WithCancel(t.Context())
+	eventually(t, "the notices are throttled", func() bool { return p.work(ctx, t.Context()) == throttled })
+	sub.want(t, "notice 1", "notice 2", "event")
+	sub.wantNoMore(t)
+	cancel() // at the end there is no time for that
+	if got := p.work(ctx, t.Context()); got != idle {
+		t.Errorf("state %v, want %v", got, idle)
+	}
+	if err := p.finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sub.want(t, "notice 3", "notice 4")
+}
+
+func TestTooManyNoticesDropTheOldest(t *testing.T) {
+	c := NewCore(Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Buffer: 1 << 20})
+	f := c.Feed("f")
+	for i := range maxNotices + 2 {
+		f.Notice("feedmux.feed.f", []byte(strconv.Itoa(i)))
+	}
+	n, _ := c.notices.take()
+	if string(n.body) != "2" {
+		t.Errorf("the oldest notice is %s, want 2", n.body)
+	}
+	f.Notice("feedmux.feed.f", nil)
+	c.notices.untake(n) // no room for it now
+	if got, want := c.Stats().Notices, (NoticeStats{Waiting: maxNotices, Dropped: 3}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestPublishAllocatesNothing(t *testing.T) {
+	for _, headers := range []Headers{HeadersMinimal, HeadersFull} {
+		c := NewCore(Options{Buffer: 16 << 20, Headers: headers})
+		f := c.Feed("f")
+		e := event(strings.Repeat("x", 309))
+		n := 0
+		run := func() {
+			if err := f.Publish(e); err != nil {
+				t.Fatal(err)
+			}
+			if n++; n%500 == 0 { // the publisher's part
+				for c.buffer.next() != nil {
+				}
+			}
+		}
+		for range 20_000 {
+			run()
+		}
+		if got := testing.AllocsPerRun(20_000, run); got != 0 {
+			t.Errorf("headers %s: %v allocations an event", headers, got)
+		}
+	}
+}
+
+func TestNoNATSIsNoReasonToFail(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "127.0.0.1:1")
+	c := startCore(t, Options{URL: p.url(), Drain: time.Millisecond}) // connections that end at once
+	c.publish(t, "a")
+	eventually(t, "the failure is logged", func() bool { return strings.Contains(c.log.String(), "cannot be reached") })
+	select {
+	case err := <-c.ended:
+		t.Fatalf("Run ended: %v", err)
+	default:
+	}
+	if n := strings.Count(c.log.String(), "\n"); n > 5 {
+		t.Errorf("%d lines were logged: %s", n, c.log)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := NewCore(Options{URL: p.url(), Log: slog.New(slog.DiscardHandler), Buffer: 1 << 20}).Run(ctx); err != nil {
+		t.Errorf("Run with nothing to do says %v", err)
+	}
+}
+
+// sequence gives n bodies of the same length, in order.
+func sequence(n int) []string {
+	bodies := make([]string, n)
+	for i := range bodies {
+		bodies[i] = fmt.Sprintf("%06d", i)
+	}
+	return bodies
+}

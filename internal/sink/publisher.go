@@ -1,0 +1,280 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/time/rate"
+)
+
+const (
+	noticeRate  = 5000 // a second, after a burst: what a restart or an outage brings is spread
+	noticeBurst = 10000
+)
+
+// publisher empties the buffer into one NATS connection after another. Run owns it.
+type publisher struct {
+	*Core
+	nc     *nats.Conn // nil before the first, and after one that is gone for good
+	dialed time.Time  // when nc was made, or could not be
+	pace   *rate.Limiter
+	chunk  *chunk // the one under way
+	done   int    // how many of its events are done with
+	msg    *nats.Msg
+}
+
+// state is why the publisher rests.
+type state int
+
+const (
+	idle      state = iota // nothing waits
+	throttled              // notices wait for their turn, and nothing else
+	away                   // NATS takes nothing for now
+)
+
+// Run publishes until ctx ends, then what still waits: for at most Options.Drain, and some seconds more if the server stalls
+// just then. It returns nil if NATS confirmed all of that, else an error that says how much was left behind. Before that,
+// nothing is an error: Run waits for a NATS that is away.
+func (c *Core) Run(ctx context.Context) error {
+	p := &publisher{Core: c, pace: rate.NewLimiter(noticeRate, noticeBurst)}
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(c.opts.Drain, cancel) })()
+
+	for {
+		state := p.work(ctx, late)
+		if late.Err() != nil || ctx.Err() != nil && !p.anythingWaits() {
+			return p.finish(late)
+		}
+		end := ctx.Done()
+		if ctx.Err() != nil {
+			end = late.Done()
+		}
+		switch state {
+		case idle:
+			p.rest(c.buffer.wake, end, time.Minute)
+		case throttled:
+			p.rest(c.buffer.wake, end, 10*time.Millisecond)
+		case away:
+			p.rest(nil, end, reconnectWait)
+		}
+	}
+}
+
+// rest waits for any of these, for news of the connection, or until d has passed.
+func (p *publisher) rest(wake, end <-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-wake:
+	case <-end:
+	case <-timer.C:
+	case <-p.link.changed:
+	}
+}
+
+func (p *publisher) anythingWaits() bool {
+	bytes, _ := p.buffer.waiting()
+	return bytes > 0 || !p.notices.empty()
+}
+
+// work publishes, notices first, until there is a reason to rest or late ends.
+func (p *publisher) work(ctx, late context.Context) state {
+	if !p.connect() {
+		return away
+	}
+	for late.Err() == nil {
+		if p.chunk == nil {
+			p.chunk, p.done = p.buffer.next(), 0
+		}
+		notices := p.sendNotices(ctx.Err() != nil)
+		switch {
+		case notices == away:
+			return away
+		case p.chunk == nil:
+			return notices
+		case !p.sendChunk():
+			return away
+		}
+		p.chunk = nil
+	}
+	return away
+}
+
+// connect says whether NATS can be tried, and makes a client if there is none that lives: one in every reconnectWait.
+// Nothing is tried before the client has heard from its server, because it judges by what the server said: whether
+// headers may be sent, and how long a message may be.
+func (p *publisher) connect() bool {
+	connected, gone := p.link.state()
+	if gone {
+		p.nc = nil
+	}
+	if p.nc == nil && time.Since(p.dialed) >= reconnectWait {
+		nc, err := p.link.connect(p.opts)
+		p.dialed = time.Now()
+		if err != nil {
+			p.link.failed(nil, err)
+			return false
+		}
+		p.nc = nc
+	}
+	return connected
+}
+
+// sendNotices says idle when none is left, throttled when the others have to wait, or away.
+func (p *publisher) sendNotices(hurry bool) state {
+	for !p.notices.empty() {
+		if !hurry && !p.pace.Allow() {
+			return throttled
+		}
+		n, ok := p.notices.take()
+		if !ok {
+			break
+		}
+		err := p.nc.Publish(n.subject, n.body)
+		switch judge(err) {
+		case sent:
+			p.notices.count(true)
+			continue
+		case lost:
+			p.notices.count(false)
+			continue
+		case broken:
+			p.reconnect(err)
+		}
+		p.notices.untake(n)
+		return away
+	}
+	return idle
+}
+
+// sendChunk goes on with the chunk under way. It says false when it has to stop before the end.
+func (p *publisher) sendChunk() bool {
+	for ; p.done < len(p.chunk.entries); p.done++ {
+		e, topic, payload := p.chunk.event(p.done)
+		var err error
+		if p.opts.Headers == HeadersFull {
+			err = p.nc.PublishMsg(p.message(e, topic, payload))
+		} else {
+			err = p.nc.Publish(e.subject, payload)
+		}
+		switch judge(err) {
+		case sent:
+			e.feed.published.Add(1)
+		case lost:
+			e.feed.dropped[reason(err)].Add(1)
+		case broken:
+			// Not again: an event that takes too long to write would end one connection after another.
+			e.feed.dropped[NATSBroke].Add(1)
+			p.done++
+			p.reconnect(err)
+			return false
+		case later:
+			return false
+		}
+	}
+	return true
+}
+
+// message is the event with all headers. It is the publisher's, and valid until the next call.
+func (p *publisher) message(e *entry, topic, payload []byte) *nats.Msg {
+	if p.msg == nil {
+		p.msg = &nats.Msg{Header: nats.Header{}}
+	}
+	p.msg.Subject, p.msg.Data = e.subject, payload
+	set := func(name, value string) {
+		if v := p.msg.Header[name]; v != nil {
+			v[0] = value
+		} else {
+			p.msg.Header[name] = []string{value}
+		}
+	}
+	// The client makes spaces of line breaks and cuts spaces at the ends: the subject says exactly what the topic is.
+	set("Feedmux-Topic", string(topic))
+	set("Feedmux-Received", time.Unix(0, e.received).UTC().Format(time.RFC3339Nano))
+	set("Feedmux-Slot", strconv.Itoa(e.slot))
+	set("Feedmux-Life", strconv.Itoa(e.life))
+	set("Feedmux-Seq", strconv.FormatUint(e.seq, 10))
+	return p.msg
+}
+
+// verdict is what an attempt to publish came to.
+type verdict int
+
+const (
+	sent   verdict = iota
+	lost           // it can never be sent: the next one's turn
+	later          // there is no connection: again when there is one
+	broken         // writing to the connection failed
+)
+
+func judge(err error) verdict {
+	switch {
+	case err == nil:
+		return sent
+	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject),
+		errors.Is(err, nats.ErrHeadersNotSupported):
+		return lost
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed):
+		return later
+	}
+	return broken
+}
+
+func reason(err error) Reason {
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return TooLarge
+	case errors.Is(err, nats.ErrBadSubject):
+		return BadSubject
+	}
+	return NATSRefused
+}
+
+// reconnect leaves a connection that could not be written to. The client has lost what it had gathered, and left alone
+// it might go on with the same socket for two pings.
+func (p *publisher) reconnect(err error) {
+	p.link.complained(nil, nil, fmt.Errorf("writing: %w", err))
+	p.nc.ForceReconnect() // fails if the client has given up: then it is replaced
+}
+
+// finish flushes and closes the connection, and counts what is left.
+func (p *publisher) finish(late context.Context) error {
+	var unconfirmed error
+	if p.nc != nil {
+		if connected, _ := p.link.state(); connected {
+			flush, cancel := context.WithTimeout(late, p.opts.Drain) // the client wants to see a deadline
+			unconfirmed = p.nc.FlushWithContext(flush)
+			cancel()
+		}
+		p.close()
+	}
+	events := 0
+	p.buffer.close(p.done, func(f *feed) {
+		f.dropped[Drain].Add(1)
+		events++
+	})
+	notices := p.notices.stats().Waiting
+	switch {
+	case events > 0 || notices > 0:
+		return fmt.Errorf("draining: %d events and %d notices were left behind", events, notices)
+	case unconfirmed != nil:
+		return fmt.Errorf("draining: waiting for NATS to confirm the last events: %w", unconfirmed)
+	}
+	return nil
+}
+
+// close ends the client and waits for its last callback.
+func (p *publisher) close() {
+	p.nc.Close()
+	for {
+		if _, gone := p.link.state(); gone {
+			return
+		}
+		<-p.link.changed
+	}
+}

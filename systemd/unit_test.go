@@ -1,0 +1,117 @@
+// Package systemd_test holds the unit file to what the daemon and its operators rely on.
+package systemd_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const unit = "feedmux.service"
+
+// read returns what each key of the unit is set to, in order; a key is written as Section.Key.
+func read(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := make(map[string][]string)
+	section := ""
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "" || line[0] == '#':
+		case line[0] == '[':
+			section = strings.Trim(line, "[]")
+		default:
+			key, value, found := strings.Cut(line, "=")
+			if !found {
+				t.Fatalf("neither a key, a section nor a comment: %s", line)
+			}
+			keys[section+"."+key] = append(keys[section+"."+key], value)
+		}
+	}
+	return keys
+}
+
+func TestTheUnitHoldsWhatTheDaemonReliesOn(t *testing.T) {
+	keys := read(t)
+	for key, want := range map[string]string{
+		"Service.Type":         "notify", // READY=1 says when it runs
+		"Service.NotifyAccess": "main",
+		"Service.ExecStart":    "/usr/bin/feedmux run --config /etc/feedmux/config.toml",
+
+		"Service.Restart":                  "on-failure",
+		"Service.RestartPreventExitStatus": "78", // bad configuration
+		"Service.WatchdogSignal":           "SIGABRT",
+		"Service.KillSignal":               "SIGTERM", // drains
+
+		"Service.DynamicUser":      "yes",
+		"Service.StateDirectory":   "feedmux", // $STATE_DIRECTORY
+		"Service.RuntimeDirectory": "feedmux", // $RUNTIME_DIRECTORY
+		"Service.UMask":            "0077",
+
+		"Service.CapabilityBoundingSet":   "",
+		"Service.NoNewPrivileges":         "yes",
+		"Service.ProtectSystem":           "strict",
+		"Service.RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
+		"Service.SystemCallErrorNumber":   "EPERM", // Go asks for more open files when it starts
+
+		"Install.WantedBy": "multi-user.target",
+	} {
+		if got := keys[key]; !slices.Equal(got, []string{want}) {
+			t.Errorf("%s is %q, want %q once", key, got, want)
+		}
+	}
+	for _, key := range []string{"WatchdogSec", "TimeoutStartSec", "TimeoutStopSec", "RestartSec", "MemoryMax", "TasksMax"} {
+		if len(keys["Service."+key]) != 1 {
+			t.Errorf("%s is not set once", key)
+		}
+	}
+	for key, why := range map[string]string{
+		"ExecReload":     "the daemon has no reload",
+		"ExecStartPre":   "its exit status cannot prevent a restart",
+		"LoadCredential": "the service would not start where the file is missing",
+		"User":           "DynamicUser= makes one",
+	} {
+		if keys["Service."+key] != nil {
+			t.Errorf("%s is set: %s", key, why)
+		}
+	}
+}
+
+func TestSystemdUnderstandsTheUnitAndFindsItSafe(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not installed; the unit is checked on systems that have it")
+	}
+	// It insists on a binary that exists, so this test's own stands in for ours.
+	text, err := os.ReadFile(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), unit)
+	standIn := strings.Replace(string(text), "\nExecStart=/usr/bin/feedmux ", "\nExecStart="+self+" ", 1)
+	if err := os.WriteFile(file, []byte(standIn), 0o644); err != nil {
+		t.Fatal(err)
+	}
+
+	// Keys that it does not know are warnings to it. To us they are errors: each is a promise that is not kept.
+	out, err := exec.Command(analyze, "verify", "--man=no", file).CombinedOutput()
+	if err != nil || strings.Contains(string(out), unit) {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	// The exposure level is 1.1 of 10 with systemd 252; 1.5 is too much.
+	out, err = exec.Command(analyze, "security", "--offline=yes", "--threshold=15", "--no-pager", file).CombinedOutput()
+	if err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+}
