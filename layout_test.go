@@ -30,15 +30,20 @@ var imports = map[string][]string{
 	"shard":             {},
 	"limiter":           {},
 	"internal/socket":   {},
-	"internal/config":   {},
+	"internal/config":   {"internal/config/marks"},
 	"internal/sim":      {},
 	"internal/protocol": {"shard"},
 	"internal/conn":     {"internal/protocol", "shard", "limiter", "internal/socket"},
 	"pool":              {"internal/conn", "internal/protocol", "shard", "limiter"},
-	"internal/sink":     {"pool"},
+	"internal/subject":  {},
+	"internal/sink":     {"pool", "internal/subject"},
 	"internal/control":  {"pool", "internal/conn", "shard"},
 	"cmd/feedmux":       {anything},
 	"bench":             {anything},
+
+	"internal/config/marks": {},
+	"internal/sim/upstream": {},
+	"internal/sim/twitch":   {"internal/sim/upstream"},
 
 	// Tests alone.
 	".":       {},
@@ -49,7 +54,9 @@ var imports = map[string][]string{
 var protocols = []string{"internal/protocol", "shard"}
 
 // forTests may be imported by the tests of every package beside its own table.
-var forTests = []string{"internal/sim", "internal/protocol/protocoltest", "internal/protocol/pubsub"}
+var forTests = []string{
+	"internal/sim", "internal/sim/upstream", "internal/sim/twitch", "internal/protocol/protocoltest", "internal/protocol/pubsub",
+}
 
 func allowed(dir string) (dirs []string, known bool) {
 	if path.Dir(dir) == "internal/protocol" {

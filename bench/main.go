@@ -39,9 +39,11 @@ func run(ctx context.Context, args []string) error {
 	case "saturation":
 		pairs := flags.Int("pairs", 9, "rounds; medians are taken over them")
 		each := flags.Duration("each", 3*time.Second, "how long one process runs")
+		kind := flags.String("kind", "", "want topics of this kind alone, such as video-playback-by-id (150-byte frames)")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
 		}
+		os.Setenv(onlyKind, *kind)
 		return withBinary(ctx, func(binary string) error { return saturation(ctx, binary, *pairs, *each) })
 	case "memory":
 		last := flags.Duration("for", 30*time.Second, "how long to look")

@@ -155,13 +155,23 @@ func listen(conn net.Conn, slot int) error {
 	return nil
 }
 
+// topics are of the kinds whose real frames the simulator sends to anybody, from 150 to 1,560 bytes long.
 func topics() []string {
+	kinds := []string{
+		"video-playback-by-id", "hype-train-events-v1", "community-points-channel-v1", "leaderboard-events-v1",
+	}
+	if kind := os.Getenv(onlyKind); kind != "" {
+		kinds = []string{kind}
+	}
 	list := make([]string, connections*perSlot)
 	for i := range list {
-		list[i] = fmt.Sprintf("video-playback-by-id.%d", 1000+i)
+		list[i] = fmt.Sprintf("%s.%d", kinds[i%len(kinds)], 1000+i)
 	}
 	return list
 }
+
+// onlyKind is the environment variable that tells children to want one kind of topics.
+const onlyKind = "FEEDMUX_BENCH_KIND"
 
 // publishFrame is the floor: the least that any program must do.
 func publishFrame(nc *nats.Conn, frame []byte) error { return nc.Publish("feed.floor", frame) }

@@ -14,6 +14,7 @@ import (
 	"feedmux/internal/conn"
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim"
+	"feedmux/internal/sim/twitch"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -33,12 +34,15 @@ type savedEvent struct {
 
 type savedNotice struct{ subject, body string }
 
-func (m *memory) Publish(e *Event) error {
+func (m *memory) Batch() conn.Batch { return m }
+
+func (m *memory) Add(e *Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.events = append(m.events, savedEvent{e.Subject, string(e.Payload), e.Slot, e.Life, e.Seq})
-	return nil
 }
+
+func (m *memory) Flush() {}
 
 func (m *memory) Notice(subject string, body []byte) {
 	m.mu.Lock()
@@ -93,7 +97,7 @@ func topics(n int) []shard.Wanted {
 type scene struct {
 	t    *testing.T
 	net  *sim.Network
-	up   *sim.PubSub
+	up   *twitch.PubSub
 	sink *memory
 	pool *Pool
 	end  context.CancelFunc
@@ -102,9 +106,9 @@ type scene struct {
 
 // play starts a pool that wants topics. change may alter its options. The scene ends with the test: whatever a pool
 // must leave behind is checked then.
-func play(t *testing.T, o sim.PubSubOptions, wanted []shard.Wanted, change func(*Options)) *scene {
+func play(t *testing.T, o twitch.PubSubOptions, wanted []shard.Wanted, change func(*Options)) *scene {
 	t.Helper()
-	s := &scene{t: t, net: sim.NewNetwork(), up: sim.NewPubSub(o), sink: &memory{}, done: make(chan struct{})}
+	s := &scene{t: t, net: sim.NewNetwork(), up: twitch.NewPubSub(o), sink: &memory{}, done: make(chan struct{})}
 	upstream, endUpstream := context.WithCancel(t.Context())
 	served := make(chan struct{})
 	l := s.net.Listen() // before the first dial

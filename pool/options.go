@@ -12,6 +12,9 @@ import (
 // Event is one message for one topic, as a Sink gets it.
 type Event = conn.Event
 
+// Batch gathers the events of one reader.
+type Batch = conn.Batch
+
 // Sink takes the events and notices of one feed.
 type Sink interface {
 	conn.Publisher

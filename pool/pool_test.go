@@ -11,6 +11,8 @@ import (
 
 	"feedmux/internal/conn"
 	"feedmux/internal/sim"
+	"feedmux/internal/sim/twitch"
+	"feedmux/internal/sim/upstream"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -24,7 +26,7 @@ const (
 
 func TestAllPlaceableTopicsAreConfirmedUnderTheDialBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(1850), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(1850), nil)
 		if took := s.confirmed(500, time.Minute); took < 18*time.Second || took > 19*time.Second {
 			t.Errorf("500 topics took %v, want 18 s: nine dials after the first, one each 2 s", took)
 		}
@@ -69,10 +71,10 @@ func TestAllPlaceableTopicsAreConfirmedUnderTheDialBudget(t *testing.T) {
 
 func TestEventsReachTheSinkOnceAndInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{Rate: 500, Seed: 3}, topics(100), nil)
+		s := play(t, twitch.PubSubOptions{Options: upstream.Options{Rate: 500, Seed: 3}}, topics(100), nil)
 		s.confirmed(100, time.Minute)
 		time.Sleep(30 * time.Second)
-		s.up.Change(func(o *sim.PubSubOptions) { o.Rate = 0 })
+		s.up.Change(func(o *twitch.PubSubOptions) { o.Rate = 0 })
 		synctest.Wait()
 
 		events, _ := s.sink.take()
@@ -81,7 +83,7 @@ func TestEventsReachTheSinkOnceAndInOrder(t *testing.T) {
 		}
 		next := make(map[string]uint64)
 		for _, e := range events {
-			n, ok := sim.EventNumber([]byte(e.body))
+			n, ok := twitch.EventNumber([]byte(e.body))
 			if !ok {
 				t.Fatalf("no event: %q", e.body)
 			}
@@ -104,7 +106,7 @@ func TestEventsReachTheSinkOnceAndInOrder(t *testing.T) {
 
 func TestACutConnectionComesBackAndItsGapIsAnnounced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(50), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(50), nil)
 		s.confirmed(50, time.Minute)
 		time.Sleep(2 * time.Minute)
 		lastFrame := s.status().Slots[0].LastFrame
@@ -142,7 +144,7 @@ func TestACutConnectionComesBackAndItsGapIsAnnounced(t *testing.T) {
 
 func TestALongGapIsAnnouncedWhenItOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(2), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(2), nil)
 		s.confirmed(2, time.Minute)
 		s.sink.take()
 		s.net.SetRefuse(true)
@@ -173,7 +175,7 @@ func TestALongGapIsAnnouncedWhenItOpens(t *testing.T) {
 
 func TestASilentConnectionIsNoticedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(50), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(50), nil)
 		s.confirmed(50, time.Minute)
 		time.Sleep(3 * time.Minute)
 		s.up.Mute(1)
@@ -194,7 +196,7 @@ func TestASilentConnectionIsNoticedInTime(t *testing.T) {
 
 func TestAPlaceStaysTakenAfterACloseThatThePeerDidNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(1), func(o *Options) {
+		s := play(t, twitch.PubSubOptions{}, topics(1), func(o *Options) {
 			o.Conn.Account = conn.NewAccount("a", 1, limiter.Window{N: 100, Per: time.Second}, 1)
 			o.Conn.Connections = 1
 		})
@@ -215,7 +217,7 @@ func TestOneBadTopicInABatchIsFoundAndItsPlaceGivenAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wanted := topics(501)
 		bad := wanted[7].Topic
-		s := play(t, sim.PubSubOptions{BadTopics: []string{string(bad)}}, wanted, nil)
+		s := play(t, twitch.PubSubOptions{BadTopics: []string{string(bad)}}, wanted, nil)
 		s.confirmed(500, 2*time.Minute)
 		line := s.topic(bad)
 		if line.State != conn.Refused || !strings.Contains(line.Reason, "ERR_BADTOPIC") || line.Slot != nil {
@@ -237,7 +239,7 @@ func TestOneBadTopicInABatchIsFoundAndItsPlaceGivenAway(t *testing.T) {
 		}
 
 		asked := len(s.up.Conns()[0].Asks)
-		s.up.Change(func(o *sim.PubSubOptions) { o.BadTopics = []string{"none"} })
+		s.up.Change(func(o *twitch.PubSubOptions) { o.BadTopics = []string{"none"} })
 		time.Sleep(refusedFor + time.Minute)
 		if s.topic(bad).State != conn.Unplaced {
 			t.Errorf("after an hour: %+v, want unplaced, since its place is taken", s.topic(bad))
@@ -250,10 +252,10 @@ func TestOneBadTopicInABatchIsFoundAndItsPlaceGivenAway(t *testing.T) {
 
 func TestARefusedTopicIsAskedForAgainAfterAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{BadTopics: []string{"bad.1"}}, []shard.Wanted{{Topic: "good.1"}, {Topic: "bad.1"}}, nil)
+		s := play(t, twitch.PubSubOptions{BadTopics: []string{"bad.1"}}, []shard.Wanted{{Topic: "good.1"}, {Topic: "bad.1"}}, nil)
 		s.confirmed(1, time.Minute)
 		time.Sleep(time.Minute)
-		s.up.Change(func(o *sim.PubSubOptions) { o.BadTopics = []string{"none"} })
+		s.up.Change(func(o *twitch.PubSubOptions) { o.BadTopics = []string{"none"} })
 		time.Sleep(50 * time.Minute)
 		if got := s.topic("bad.1"); got.State != conn.Refused {
 			t.Fatalf("asked again too early: %+v", got)
@@ -267,7 +269,7 @@ func TestARefusedTopicIsAskedForAgainAfterAnHour(t *testing.T) {
 
 func TestAnAskWithoutAnAnswerIsRepeatedAndThenEndsTheLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{ResponseLoss: 1}, topics(5), nil)
+		s := play(t, twitch.PubSubOptions{ResponseLoss: 1}, topics(5), nil)
 		time.Sleep(askTries*answerWithin - time.Second)
 		if asks := s.up.Conns()[0].Asks; len(asks) != askTries {
 			t.Fatalf("asked %d times, want %d", len(asks), askTries)
@@ -275,19 +277,19 @@ func TestAnAskWithoutAnAnswerIsRepeatedAndThenEndsTheLife(t *testing.T) {
 		if got := s.status(); got.Topics.Asked != 5 || got.Slots[0].Life != 1 {
 			t.Fatalf("before the end: %+v, life %d", got.Topics, got.Slots[0].Life)
 		}
-		s.up.Change(func(o *sim.PubSubOptions) { o.ResponseLoss = -1 })
+		s.up.Change(func(o *twitch.PubSubOptions) { o.ResponseLoss = -1 })
 		time.Sleep(2 * time.Second)
 		if got := s.status(); got.Counters.Disconnects[conn.CauseSilent] != 1 {
 			t.Errorf("disconnects: %v", got.Counters.Disconnects)
 		}
-		s.up.Change(func(o *sim.PubSubOptions) { o.ResponseLoss = 0 })
+		s.up.Change(func(o *twitch.PubSubOptions) { o.ResponseLoss = 0 })
 		s.confirmed(5, time.Minute)
 	})
 }
 
 func TestAnEventConfirmsATopicWhoseAnswerWasLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{ResponseLoss: 1, Rate: 100}, topics(5), nil)
+		s := play(t, twitch.PubSubOptions{Options: upstream.Options{Rate: 100}, ResponseLoss: 1}, topics(5), nil)
 		s.confirmed(5, 5*time.Second)
 		for _, line := range s.status().Ledger {
 			if line.By != conn.ByEvent {
@@ -303,7 +305,7 @@ func TestAnEventConfirmsATopicWhoseAnswerWasLost(t *testing.T) {
 
 func TestTheUpstreamsOwnFailureIsAskedAgainWithGrowingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{ServerErrors: 1}, topics(5), nil)
+		s := play(t, twitch.PubSubOptions{ServerErrors: 1}, topics(5), nil)
 		time.Sleep(10 * time.Minute)
 		asks := s.up.Conns()[0].Asks
 		if len(asks) < 5 || len(asks) > 60 {
@@ -312,27 +314,27 @@ func TestTheUpstreamsOwnFailureIsAskedAgainWithGrowingPauses(t *testing.T) {
 		if got := s.status(); got.Slots[0].Life != 1 || got.Topics.Refused != 0 {
 			t.Errorf("life %d, %+v", got.Slots[0].Life, got.Topics)
 		}
-		s.up.Change(func(o *sim.PubSubOptions) { o.ServerErrors = 0 })
+		s.up.Change(func(o *twitch.PubSubOptions) { o.ServerErrors = 0 })
 		s.confirmed(5, 10*time.Minute)
 	})
 }
 
 func TestAcceptThenCloseCostsFewDials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{AcceptThenClose: true}, topics(50), nil)
+		s := play(t, twitch.PubSubOptions{Options: upstream.Options{AcceptThenClose: true}}, topics(50), nil)
 		time.Sleep(time.Hour)
 		// full jitter up to two minutes is one dial a minute, and a few more at the start
 		if n := len(s.net.Dials()); n < 30 || n > 120 {
 			t.Errorf("%d dials in an hour", n)
 		}
-		s.up.Change(func(o *sim.PubSubOptions) { o.AcceptThenClose = false })
+		s.up.Change(func(o *twitch.PubSubOptions) { o.AcceptThenClose = false })
 		s.confirmed(50, 3*time.Minute)
 	})
 }
 
 func TestAnUpstreamThatAsksToMoveIsLeftInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(50), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(50), nil)
 		s.confirmed(50, time.Minute)
 		time.Sleep(2 * time.Minute)
 		s.sink.take()
@@ -350,7 +352,7 @@ func TestAnUpstreamThatAsksToMoveIsLeftInTime(t *testing.T) {
 
 func TestOddMessagesAreCountedAndTheLifeGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(3), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(3), nil)
 		s.confirmed(3, time.Minute)
 		s.up.Garbage(1)
 		s.up.Oversize(1)
@@ -364,7 +366,7 @@ func TestOddMessagesAreCountedAndTheLifeGoesOn(t *testing.T) {
 
 func TestAFrameThatNoWebSocketMaySendEndsOnlyItsOwnLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(100), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(100), nil)
 		s.confirmed(100, time.Minute)
 		s.up.BadFrame(1)
 		time.Sleep(time.Second)
@@ -380,7 +382,7 @@ func TestAFrameThatNoWebSocketMaySendEndsOnlyItsOwnLife(t *testing.T) {
 
 func TestWantIsADifferenceToWhatIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(60), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(60), nil)
 		s.confirmed(60, time.Minute)
 		asks := func() (n int) {
 			for _, c := range s.up.Conns() {
@@ -423,7 +425,7 @@ func TestWantIsADifferenceToWhatIsThere(t *testing.T) {
 
 func TestATopicThatWasRemovedAndWantedAgainIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(50), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(50), nil)
 		s.confirmed(50, time.Minute)
 		for range 20 {
 			s.pool.Want(topics(1)) // the conn may never see this order
@@ -444,7 +446,7 @@ func TestATopicThatWasRemovedAndWantedAgainIsConfirmed(t *testing.T) {
 
 func TestAHigherPriorityTakesAPlaceAndTheLoserIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(500), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(500), nil)
 		s.confirmed(500, time.Minute)
 		s.sink.take()
 		s.pool.Want(append(topics(500), shard.Wanted{Topic: "vip.1", Priority: 1}))
@@ -467,7 +469,7 @@ func TestAHigherPriorityTakesAPlaceAndTheLoserIsNamed(t *testing.T) {
 
 func TestATopicThatCanNeverBeAskedForIsRefusedWithoutAConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, []shard.Wanted{{Topic: "bad topic"}}, nil)
+		s := play(t, twitch.PubSubOptions{}, []shard.Wanted{{Topic: "bad topic"}}, nil)
 		got := s.topic("bad topic")
 		if got.State != conn.Refused || got.Reason == "" || len(s.net.Dials()) != 0 {
 			t.Errorf("%+v after %d dials", got, len(s.net.Dials()))
@@ -477,7 +479,7 @@ func TestATopicThatCanNeverBeAskedForIsRefusedWithoutAConnection(t *testing.T) {
 
 func TestTheEndIsInGoodManner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{Rate: 1000}, topics(500), nil)
+		s := play(t, twitch.PubSubOptions{Options: upstream.Options{Rate: 1000}}, topics(500), nil)
 		s.confirmed(500, time.Minute)
 		begin := time.Now()
 		s.end()
@@ -499,7 +501,7 @@ func TestTheEndIsInGoodManner(t *testing.T) {
 
 func TestTheEndDoesNotWaitForADialThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{}, topics(500), nil)
+		s := play(t, twitch.PubSubOptions{}, topics(500), nil)
 		s.net.SetHang(true)
 		time.Sleep(5 * time.Second)
 		begin := time.Now()
@@ -528,19 +530,21 @@ func TestStatusFailsWhenTheLoopDoesNotTurn(t *testing.T) {
 // A reader must neither lose nor repeat what an upstream sends while connections come and go.
 func TestNothingIsLostOrRepeatedBetweenTwoGaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, sim.PubSubOptions{Rate: 50, Seed: 5, ResetEvery: 40 * time.Second, CloseEvery: time.Minute}, topics(150), nil)
+		s := play(t, twitch.PubSubOptions{Options: upstream.Options{
+			Rate: 50, Seed: 5, ResetEvery: 40 * time.Second, CloseEvery: time.Minute,
+		}}, topics(150), nil)
 		time.Sleep(20 * time.Minute)
-		s.up.Change(func(o *sim.PubSubOptions) { o.ResetEvery, o.CloseEvery = 0, 0 })
+		s.up.Change(func(o *twitch.PubSubOptions) { o.ResetEvery, o.CloseEvery = 0, 0 })
 		s.confirmed(150, 5*time.Minute)
 		time.Sleep(10 * time.Second)
-		s.up.Change(func(o *sim.PubSubOptions) { o.Rate = 0 })
+		s.up.Change(func(o *twitch.PubSubOptions) { o.Rate = 0 })
 		synctest.Wait()
 
 		events, _ := s.sink.take()
 		last := make(map[string]uint64)
 		lives := make(map[string]string)
 		for _, e := range events {
-			n, _ := sim.EventNumber([]byte(e.body))
+			n, _ := twitch.EventNumber([]byte(e.body))
 			life := fmt.Sprintf("%d/%d", e.slot, e.life)
 			if n <= last[e.subject] {
 				t.Fatalf("%s: event %d after %d", e.subject, n, last[e.subject])

@@ -17,6 +17,7 @@ import (
 	"feedmux/internal/conn"
 	"feedmux/internal/control"
 	"feedmux/internal/sink"
+	"feedmux/internal/subject"
 	"feedmux/limiter"
 	"feedmux/pool"
 	"feedmux/shard"
@@ -108,7 +109,7 @@ func (d *daemon) startNATS() error {
 // subjectRoots are the first tokens of all subjects that feeds publish on.
 func (d *daemon) subjectRoots() (roots []string, err error) {
 	for _, f := range d.config.Feeds {
-		t, err := sink.ParseTemplate(f.Subject)
+		t, err := subject.Parse(f.Subject)
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +119,7 @@ func (d *daemon) subjectRoots() (roots []string, err error) {
 }
 
 func (d *daemon) newPool(f *config.Feed) (*pool.Pool, error) {
-	template, err := sink.ParseTemplate(f.Subject)
+	template, err := subject.Parse(f.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -162,9 +163,9 @@ func (d *daemon) newPool(f *config.Feed) (*pool.Pool, error) {
 func noticeSubject(feed string) func(pool.NoticeKind, shard.Topic) string {
 	return func(kind pool.NoticeKind, t shard.Topic) string {
 		if kind == pool.NoticeFeed {
-			return sink.FeedNoticeSubject(feed)
+			return subject.FeedNotice(feed)
 		}
-		subject, err := sink.NoticeSubject(sink.NoticeKind(kind), feed, string(t))
+		subject, err := subject.Notice(string(kind), feed, string(t))
 		if err != nil {
 			return ""
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"feedmux/internal/config"
-	"feedmux/internal/sim"
+	"feedmux/internal/sim/twitch"
 )
 
 // demoOptions are what the demo may be asked for.
@@ -72,9 +72,9 @@ func demo(ctx context.Context, out, errOut io.Writer, o demoOptions) error {
 	if err != nil {
 		return err
 	}
-	s := sim.NewPubSub(sim.PubSubOptions{
-		Seed: uint64(time.Now().UnixNano()), Rate: o.rate, ResetEvery: o.cutEvery,
-	})
+	var so twitch.PubSubOptions
+	so.Seed, so.Rate, so.ResetEvery = uint64(time.Now().UnixNano()), o.rate, o.cutEvery
+	s := twitch.NewPubSub(so)
 	simulating, endSim := context.WithCancel(context.WithoutCancel(ctx))
 	var simulator sync.WaitGroup
 	simulator.Go(func() { s.Serve(simulating, upstream) })

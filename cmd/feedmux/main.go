@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -28,23 +29,25 @@ func main() {
 		<-ctx.Done()
 		stop() // a second signal ends at once
 	}()
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is main without the process: tests call it as well.
-func run(ctx context.Context, args []string) int {
+// run is main without the process. It returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	var failure *failure
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &failure):
-		fmt.Fprintln(root.ErrOrStderr(), failure.err)
+		fmt.Fprintln(stderr, failure.err)
 		return failure.code
 	}
-	fmt.Fprintf(root.ErrOrStderr(), "feedmux: %v\nTry \"feedmux --help\".\n", err)
+	fmt.Fprintf(stderr, "feedmux: %v\nTry \"feedmux --help\".\n", err)
 	return exitUsage
 }
 
@@ -86,7 +89,6 @@ Start here:
   feedmux run --config config.toml      the daemon`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(runCommand(), demoCommand(), checkCommand(), simCommand(), versionCommand())

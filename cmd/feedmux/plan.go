@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"feedmux/internal/config"
-	"feedmux/internal/sink"
+	"feedmux/internal/subject"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -34,7 +34,7 @@ type plan struct {
 }
 
 func planFeed(f *config.Feed) (plan, error) {
-	template, err := sink.ParseTemplate(f.Subject)
+	template, err := subject.Parse(f.Subject)
 	if err != nil {
 		return plan{}, err
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"feedmux/internal/sim"
+	"feedmux/internal/sim/twitch"
 )
 
 func simCommand() *cobra.Command {
@@ -28,7 +28,7 @@ func simCommand() *cobra.Command {
 func simPubSubCommand() *cobra.Command {
 	var listen string
 	var verbose bool
-	o := sim.PubSubOptions{}.WithDefaults()
+	o := twitch.PubSubOptions{}.WithDefaults()
 	o.Rate = 100
 	c := &cobra.Command{
 		Use:   "twitch-pubsub",
@@ -56,7 +56,7 @@ given a negative figure is switched off.`,
 				return failed(err)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "twitch-pubsub simulator at ws://%s (Ctrl-C ends it)\n", l.Addr())
-			return failed(sim.NewPubSub(o).Serve(c.Context(), l))
+			return failed(twitch.NewPubSub(o).Serve(c.Context(), l))
 		},
 	}
 	f := c.Flags()
@@ -68,7 +68,7 @@ given a negative figure is switched off.`,
 }
 
 // pubSubFlags makes a flag of every option.
-func pubSubFlags(f *pflag.FlagSet, o *sim.PubSubOptions) {
+func pubSubFlags(f *pflag.FlagSet, o *twitch.PubSubOptions) {
 	f.Uint64Var(&o.Seed, "seed", 1, "of every choice made by chance")
 
 	f.Float64Var(&o.Rate, "rate", o.Rate, "events a second, over all topics listened to")

@@ -12,7 +12,7 @@ import (
 	"feedmux/internal/config"
 	"feedmux/internal/protocol"
 	"feedmux/internal/protocol/pubsub"
-	"feedmux/internal/sink"
+	"feedmux/internal/subject"
 	"feedmux/shard"
 )
 
@@ -84,7 +84,7 @@ func loadOptions() config.LoadOptions {
 func checkSubjects(c *config.Config, report config.Report) {
 	owners := make(map[string]string) // whose a subject is
 	for _, f := range c.Feeds {
-		template, err := sink.ParseTemplate(f.Subject)
+		template, err := subject.Parse(f.Subject)
 		if err != nil {
 			report(f.Key+".subject", "%v", err)
 			continue

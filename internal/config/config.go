@@ -53,7 +53,7 @@ type Feed struct {
 	Account    string  // what the upstream counts connections by, as the protocol says; no secret
 	Topics     []Topic // of the file, then of TopicsFile, each name once
 	TopicsFile string  // resolved against the configuration's folder; "" is none
-	Subject    string  // a template, such as feed.{feed}.{topic}
+	Subject    string  // a template, such as feed.{feed}.{topic}; its form is for LoadOptions.Check to judge
 	Placement  string  // "pack" or "spread"
 	MaxMessage int     // bytes
 	Limits     Limits

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"feedmux/internal/config/marks"
 )
 
 var update = flag.Bool("update", false, "write what the bad files say into their .want files")
@@ -28,7 +30,7 @@ func options() LoadOptions {
 				Check: func(f *Feed, report Report) {
 					for i, topic := range f.Topics {
 						if strings.Contains(topic.Name, "bad") {
-							report(index("topics", i), "%q is not a topic", topic.Name)
+							report(marks.Index("topics", i), "%q is not a topic", topic.Name)
 						}
 					}
 					if _, ok := f.Options["colour"]; ok {
@@ -36,7 +38,7 @@ func options() LoadOptions {
 					}
 				},
 			},
-			"elsewhere": {Connections: 4, TopicsPerConnection: 3000, SubscribeBatch: 100, Variables: []string{"room"}},
+			"elsewhere": {Connections: 4, TopicsPerConnection: 3000, SubscribeBatch: 100},
 		},
 		Check: func(c *Config, report Report) {
 			seen := map[string]Place{}
@@ -44,7 +46,7 @@ func options() LoadOptions {
 				for i, topic := range f.Topics {
 					subject := strings.NewReplacer("{feed}", f.Name, "{topic}", topic.Name).Replace(f.Subject)
 					if other, ok := seen[subject]; ok {
-						report(f.Key+index(".topics", i), "has the subject of %s", other)
+						report(f.Key+marks.Index(".topics", i), "has the subject of %s", other)
 					}
 					seen[subject] = topic.Place
 				}
@@ -262,20 +264,6 @@ func TestAFileThatCannotBeReadIsNoProblemOfItsContent(t *testing.T) {
 		if _, content := err.(Problems); err == nil || content || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
 		}
-	}
-}
-
-func TestAProtocolsOwnVariableMayBeInASubject(t *testing.T) {
-	const text = `
-[[feed]]
-name = "a"
-protocol = "elsewhere"
-url = "ws://a"
-topics = ["x"]
-subject = "rooms.{room}.{topic}"
-`
-	if got := mustParse(t, text).Feeds[0].Subject; got != "rooms.{room}.{topic}" {
-		t.Errorf("subject is %s", got)
 	}
 }
 

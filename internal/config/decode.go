@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"feedmux/internal/config/marks"
 )
 
 // decoder turns the tree of one file into a Config. It is used once.
@@ -15,7 +17,7 @@ type decoder struct {
 	file     string // as the caller named it
 	dir      string // what relative names are relative to
 	opts     LoadOptions
-	marks    map[string]mark
+	lines    map[string]int    // of every path in the file
 	written  map[string]string // strings that held a ${…}, by path, as they are in the file
 	feeds    []*Feed           // every [[feed]], right or wrong
 	problems Problems
@@ -38,15 +40,15 @@ func (d *decoder) table(at string, tree map[string]any, fields []field) {
 		v, ok := tree[f.name]
 		if !ok {
 			if f.required {
-				d.report(join(at, f.name), "is missing")
+				d.report(marks.Join(at, f.name), "is missing")
 			}
 			continue
 		}
-		d.field(join(at, f.name), v, f)
+		d.field(marks.Join(at, f.name), v, f)
 	}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		if !slices.ContainsFunc(fields, func(f field) bool { return f.name == name }) {
-			d.report(join(at, name), "unknown key%s", suggest(name, fields))
+			d.report(marks.Join(at, name), "unknown key%s", suggest(name, fields))
 		}
 	}
 }
@@ -87,8 +89,8 @@ func (d *decoder) wrongType(at, want string, v any) {
 func (d *decoder) place(key string) Place {
 	at := Place{File: d.file, Line: 1, Key: key}
 	for path := key; path != ""; path = path[:max(strings.LastIndexAny(path, ".["), 0)] {
-		if m, ok := d.marks[path]; ok {
-			at.Line = m.line
+		if line, ok := d.lines[path]; ok {
+			at.Line = line
 			break
 		}
 	}
@@ -183,7 +185,7 @@ func knownKeys() []string {
 	var add func(at string, fields []field)
 	add = func(at string, fields []field) {
 		for _, f := range fields {
-			path := join(at, f.name)
+			path := marks.Join(at, f.name)
 			keys = append(keys, path)
 			add(path, f.table)
 		}

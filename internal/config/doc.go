@@ -4,7 +4,7 @@
 // key: see Problems. It goes in these steps:
 //
 //	syntax    BurntSushi/toml makes a tree of the file; a second pass over the syntax finds the line of every key
-//	          (marks.go)
+//	          (package marks)
 //	env       ${NAME} in strings is replaced by environment variables (env.go)
 //	fields    each table of the tree is held against the list of the fields that it may have: its name, where the
 //	          value goes, what it must look like (schema.go, kinds.go). What is not in a list is an unknown key

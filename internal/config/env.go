@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"feedmux/internal/config/marks"
 )
 
 // unsetString stands in the tree for a string that could not be expanded, so that it is not held against a field: its
@@ -13,7 +15,7 @@ type unsetString struct{}
 // expandTree expands the strings in tree, which stands at the path at.
 func (d *decoder) expandTree(at string, tree map[string]any) {
 	for _, key := range slices.Sorted(maps.Keys(tree)) {
-		tree[key] = d.expandValue(join(at, key), tree[key])
+		tree[key] = d.expandValue(marks.Join(at, key), tree[key])
 	}
 }
 
@@ -26,11 +28,11 @@ func (d *decoder) expandValue(at string, v any) any {
 		d.expandTree(at, v)
 	case []any:
 		for i := range v {
-			v[i] = d.expandValue(index(at, i), v[i])
+			v[i] = d.expandValue(marks.Index(at, i), v[i])
 		}
 	case []map[string]any:
 		for i := range v {
-			d.expandTree(index(at, i), v[i])
+			d.expandTree(marks.Index(at, i), v[i])
 		}
 	}
 	return v

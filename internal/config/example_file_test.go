@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"regexp"
 	"testing"
+
+	"feedmux/internal/config/marks"
 )
 
 const exampleFile = "../../config.example.toml"
@@ -23,12 +25,12 @@ func TestExampleFileNamesEveryKeyAndNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	marks, twice, _, err := findMarks(regexp.MustCompile(`(?m)^#(\S)`).ReplaceAll(text, []byte("$1")))
+	lines, twice, _, err := marks.Lines(regexp.MustCompile(`(?m)^#(\S)`).ReplaceAll(text, []byte("$1")))
 	if err != nil || twice != nil {
 		t.Fatal(err, twice)
 	}
 	named := map[string]bool{}
-	for path := range marks {
+	for path := range lines {
 		named[regexp.MustCompile(`\[\d+\]`).ReplaceAllString(path, "")] = true
 	}
 	for _, key := range knownKeys() {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"feedmux/internal/config/marks"
 )
 
 // decodeFeeds decodes every [[feed]].
@@ -25,7 +27,7 @@ func decodeFeeds(d *decoder, at string, v any) {
 	}
 	names := map[string]*Feed{}
 	for i, e := range elements {
-		key := index(at, i)
+		key := marks.Index(at, i)
 		tree, ok := e.(map[string]any)
 		if !ok {
 			d.wrongType(key, "a table", e)
@@ -34,7 +36,7 @@ func decodeFeeds(d *decoder, at string, v any) {
 		f := d.feed(key, tree)
 		d.feeds = append(d.feeds, f)
 		if other := names[f.Name]; other != nil && f.Name != "" {
-			d.report(join(key, "name"), "%q is the name of %s already", f.Name, other.Key)
+			d.report(marks.Join(key, "name"), "%q is the name of %s already", f.Name, other.Key)
 			continue
 		}
 		names[f.Name] = f
@@ -110,7 +112,7 @@ func decodeTopics(p *[]Topic) decodeFunc {
 			return
 		}
 		for i, e := range elements {
-			key := index(at, i)
+			key := marks.Index(at, i)
 			t := Topic{Place: d.place(key)}
 			switch e := e.(type) {
 			case unsetString: // reported already
@@ -186,7 +188,7 @@ func decodeAuth(s *Secret) decodeFunc {
 		_, token := tree["token"]
 		switch {
 		case token && (file || env):
-			d.report(join(at, "token"), "[feed.auth] is short for [feed.auth.token]: use one of them")
+			d.report(marks.Join(at, "token"), "[feed.auth] is short for [feed.auth.token]: use one of them")
 		case s.File != "" && s.Env != "":
 			d.report(at, "has both file and env: use one of them")
 		}

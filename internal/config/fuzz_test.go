@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
+	"feedmux/internal/config/marks"
 )
 
 func FuzzParse(f *testing.F) {
@@ -45,24 +47,24 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 
-		// The tree and the marks come from two parsers: they must have seen the same keys.
+		// The tree and the lines come from two parsers: they must have seen the same keys.
 		data := []byte(strings.TrimPrefix(text, "\ufeff"))
 		tree := map[string]any{}
 		_, treeErr := toml.Decode(string(data), &tree)
-		marks, twice, _, marksErr := findMarks(data)
-		if treeErr != nil || marksErr != nil || twice != nil {
+		lineOf, twice, _, linesErr := marks.Lines(data)
+		if treeErr != nil || linesErr != nil || twice != nil {
 			return
 		}
 		paths := map[string]bool{}
 		addPaths(paths, "", tree)
 		for path := range paths {
-			if marks[path].line < 1 {
-				t.Errorf("%s has no mark", path)
+			if lineOf[path] < 1 {
+				t.Errorf("%s has no line", path)
 			}
 		}
-		for path := range marks {
+		for path := range lineOf {
 			if !paths[path] {
-				t.Errorf("%s is marked and not in the tree", path)
+				t.Errorf("%s has a line and is not in the tree", path)
 			}
 		}
 	})
@@ -74,11 +76,11 @@ func addPaths(paths map[string]bool, at string, v any) {
 	}
 	if tree, ok := v.(map[string]any); ok {
 		for key, value := range tree {
-			addPaths(paths, join(at, key), value)
+			addPaths(paths, marks.Join(at, key), value)
 		}
 	}
 	elements, _ := list(v)
 	for i, value := range elements {
-		addPaths(paths, index(at, i), value)
+		addPaths(paths, marks.Index(at, i), value)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"feedmux/internal/config/marks"
 )
 
 // LoadOptions are what a configuration is held against.
@@ -21,7 +23,7 @@ type LoadOptions struct {
 	// Protocols are those that a feed may name.
 	Protocols map[string]Protocol
 
-	// Check looks for what is wrong between feeds, such as topics of two feeds that meet on one subject. It is
+	// Check looks at subjects, and for what is wrong between feeds, such as topics that meet on one subject. It is
 	// called even if there are problems already; c then has no feed that is wrong by itself. Keys are those of Place:
 	// a feed's are under its Key. The topics of a feed are counted as in Feed.Topics, so feed[1].topics[0] is the
 	// first of them, and the problem names the place where it was listed. nil is no check.
@@ -35,7 +37,6 @@ type Protocol struct {
 	TopicsPerConnection int           // default and ceiling, from 1
 	SubscribeBatch      int           // default and ceiling, from 1
 	Ping                time.Duration // default interval; 0 is 25 s
-	Variables           []string      // what a subject may have beside feed and topic
 
 	// Account names what the upstream counts f's connections by. The name is shown to people: it holds no secret.
 	// nil: each feed is an account of its own.
@@ -87,12 +88,12 @@ func (d *decoder) parse(data []byte) *Config {
 		d.syntax(line, err)
 		return nil
 	}
-	marks, twice, badLine, err := findMarks(data)
+	lines, twice, badLine, err := marks.Lines(data)
 	if err != nil {
 		d.syntax(badLine, err)
 		return nil
 	}
-	d.marks = marks
+	d.lines = lines
 	for _, key := range twice {
 		d.report(key, "is defined twice")
 	}

@@ -56,7 +56,7 @@ func feedFields(f *Feed, p Protocol) []field {
 		{name: "url", decode: guarded(&f.URL, RedactURL, upstreamURL)},
 		{name: "topics", decode: decodeTopics(&f.Topics), table: topicFields(&Topic{})},
 		{name: "topics_file", decode: fileName(&f.TopicsFile)},
-		{name: "subject", decode: text(&f.Subject, subjectTemplate(p.Variables))},
+		{name: "subject", decode: text(&f.Subject, nonEmpty)},
 		{name: "placement", decode: text(&f.Placement, oneOf("pack", "spread"))},
 		{name: "max_message", decode: size(&f.MaxMessage, kib, 16*mib)},
 		{name: "limits", table: []field{

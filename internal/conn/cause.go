@@ -1,6 +1,7 @@
 package conn
 
-// Cause says why a connection ended or a topic went dark: one list for metrics, logs and notices.
+// Cause says why a connection ended or a topic went dark: one list for metrics, logs and notices. docs/metrics.md says
+// what each means.
 type Cause string
 
 const (
@@ -22,3 +23,12 @@ const (
 	CauseMoved          Cause = "moved"
 	CauseDrain          Cause = "drain"
 )
+
+// Causes lists every Cause: the values of the metric label.
+func Causes() []Cause {
+	return []Cause{
+		CauseAuth, CausePingTimeout, CauseSilent, CauseReset, CauseTLS, CauseDNS, CauseRefused, CauseTimeout,
+		CauseHTTP4xx, CauseHTTP5xx, CauseRateLimited, CauseServerAsked, CauseClosedByServer, CauseProtocolError,
+		CauseTooBig, CauseMoved, CauseDrain,
+	}
+}

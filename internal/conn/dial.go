@@ -72,7 +72,7 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 	c.up <- DialEnded{Slot: c.slot, Waited: d.waited}
 	c.lives++
 	c.life = &life{
-		number: c.lives, slot: c.slot, sock: d.sock, publisher: c.opts.Publisher, tally: &c.tally, inbox: c.inbox,
+		number: c.lives, slot: c.slot, sock: d.sock, batch: c.opts.Publisher.Batch(), tally: &c.tally, inbox: c.inbox,
 		session: c.opts.Protocol.Open(d.endpoint),
 		routes:  make(map[shard.Topic]*route, len(c.want)),
 	}

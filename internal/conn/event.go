@@ -16,7 +16,17 @@ type Event struct {
 
 // Publisher takes the events of one feed.
 type Publisher interface {
-	// Publish copies what it needs of e before it returns, keeps nothing of it but Subject, and never waits for
-	// the network. An error means that the event is dropped and was counted. Readers call it, several at once.
-	Publish(e *Event) error
+	// Batch makes what one reader hands its events to. Any goroutine may call it.
+	Batch() Batch
+}
+
+// Batch gathers the events of one reader. It belongs to that reader, and never waits for the network.
+type Batch interface {
+	// Add copies what it needs of e before it returns and keeps nothing of it but Subject. An event that finds no
+	// room is dropped and counted.
+	Add(e *Event)
+
+	// Flush hands on what was added. The reader calls it before it waits for anything. A Batch whose last call was
+	// Flush may be forgotten.
+	Flush()
 }

@@ -12,21 +12,23 @@ import (
 
 // life is one socket in a slot. Its reader owns the read side; the Conn owns everything else.
 type life struct {
-	number    int
-	slot      shard.Slot
-	sock      *socket.Conn
-	publisher Publisher
-	tally     *tally
-	inbox     chan<- any // the Conn's
+	number int
+	slot   shard.Slot
+	sock   *socket.Conn
+	batch  Batch
+	tally  *tally
+	inbox  chan<- any // the Conn's
 
 	mu      sync.Mutex // Message comes from the reader, Change and Ping from the Conn
 	session protocol.Session
 	routes  map[shard.Topic]*route // who gets a topic's events
 
 	// Owned by the reader.
-	locked bool  // it has mu: from the first message that is here until it must wait for something
-	events int   // since then
-	event  Event // reused: what goes through an interface would otherwise be allocated each time
+	locked bool // it has mu: from the first message that is here until it must wait for something
+	events int  // since then
+	event  Event
+	out    protocol.Out
+	first  []shard.Topic // whose first event of this life came
 }
 
 // route leads from a topic's name in a frame to the topic. It is guarded by its life's lock.
@@ -59,46 +61,50 @@ type ended struct {
 // Messages come in bursts: one read from the network brings many. What can be done once for a burst is done in rest,
 // before the reader waits for anything: then others may have the session, and the publisher may have the events.
 func (l *life) read() {
-	var out protocol.Out
-	var first []shard.Topic
 	l.sock.OnWait(l.rest)
 	for {
 		m, err := l.sock.Read()
+		if err == nil {
+			err = l.take(m)
+		}
 		if err != nil {
 			l.tell(ended{l, err})
 			return
 		}
-		if m.TooBig {
-			l.tally.skip("too_big")
-			continue
-		}
-		if !l.locked {
-			l.mu.Lock()
-			l.locked = true
-		}
-		out.Reset()
-		first = first[:0]
-		failed := l.session.Message(protocolKind(m.Kind), m.Data, &out)
-		for i := range out.Events {
-			if name, isFirst := l.publishLocked(&out.Events[i], m.Received); isFirst {
-				first = append(first, name)
-			}
-		}
-		if out.Skipped != "" {
-			l.tally.skip(out.Skipped)
-		}
-		if out.Live || out.Pong || out.Move || len(out.Settled) > 0 || len(out.Frames) > 0 || len(first) > 0 {
-			l.tell(heard{
-				life: l, at: m.Received, live: out.Live, pong: out.Pong, move: out.Move,
-				settled: slices.Clone(out.Settled), frames: slices.Clone(out.Frames), first: slices.Clone(first),
-			})
-		}
-		if failed != nil {
-			l.sock.Abort()
-			l.tell(ended{l, &sessionError{failed}})
-			return
-		}
 	}
+}
+
+// take carries one message on. An error ends the life.
+func (l *life) take(m socket.Message) error {
+	if m.TooBig {
+		l.tally.skip("too_big")
+		return nil
+	}
+	if !l.locked {
+		l.mu.Lock()
+		l.locked = true
+	}
+	out := &l.out
+	out.Reset()
+	l.first = l.first[:0]
+	err := l.session.Message(protocolKind(m.Kind), m.Data, out)
+	for i := range out.Events {
+		l.publishLocked(&out.Events[i], m.Received)
+	}
+	if out.Skipped != "" {
+		l.tally.skip(out.Skipped)
+	}
+	if out.Live || out.Pong || out.Move || len(out.Settled) > 0 || len(out.Frames) > 0 || len(l.first) > 0 {
+		l.tell(heard{
+			life: l, at: m.Received, live: out.Live, pong: out.Pong, move: out.Move,
+			settled: slices.Clone(out.Settled), frames: slices.Clone(out.Frames), first: slices.Clone(l.first),
+		})
+	}
+	if err != nil {
+		l.sock.Abort()
+		return &sessionError{err}
+	}
+	return nil
 }
 
 // rest ends a burst.
@@ -111,6 +117,7 @@ func (l *life) rest() {
 	if l.events > 0 {
 		l.tally.add(l.events, l.event.Received)
 		l.events = 0
+		l.batch.Flush()
 	}
 }
 
@@ -120,23 +127,24 @@ func (l *life) tell(news any) {
 	l.inbox <- news
 }
 
-// publishLocked hands one event to the publisher. It reports the topic's name if this is the topic's first event in this
-// life.
-func (l *life) publishLocked(e *protocol.Event, received time.Time) (name shard.Topic, first bool) {
+// publishLocked hands one event to the batch.
+func (l *life) publishLocked(e *protocol.Event, received time.Time) {
 	r, ok := l.routes[shard.Topic(e.Topic)] // the compiler makes no string for a look-up
 	if !ok {
 		l.tally.skip("unwanted_topic")
-		return "", false
+		return
 	}
-	first, r.heard = !r.heard, true
+	if !r.heard {
+		r.heard = true
+		l.first = append(l.first, r.topic.Name)
+	}
 	r.topic.last.Store(received.UnixNano())
 	l.events++
-	l.event = Event{
+	l.event = Event{ // in memory that is there already: through an interface it would be allocated each time
 		Subject: r.topic.Subject, Topic: e.Topic, ID: e.ID, Payload: e.Payload,
 		Slot: int(l.slot), Life: l.number, Seq: r.topic.events.Add(1), Received: received,
 	}
-	l.publisher.Publish(&l.event)
-	return r.topic.Name, first
+	l.batch.Add(&l.event)
 }
 
 // change lets the session ask for add and end drop, and makes the routes agree.

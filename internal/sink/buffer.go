@@ -1,40 +1,41 @@
 package sink
 
 import (
-	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
 	"feedmux/pool"
 )
 
-// ErrFull means that an event was dropped because NATS takes events more slowly than they come, or not at all.
-var ErrFull = errors.New("the buffer for NATS is full")
-
-// ErrClosed means that an event came after the last one was sent.
-var ErrClosed = errors.New("the sink has ended")
-
 const (
-	chunkSize    = 64 << 10 // bytes of topics and payloads in one chunk
-	chunkEntries = 1024     // so that the entries of a chunk take no more than its bytes
-	spareChunks  = 16       // kept when the buffer is empty: a MiB, two where payloads are tiny
+	muchWaits    = 512 << 10
+	chunkSize    = 32 << 10                   // bytes of topics and payloads in one chunk
+	firstEntries = 16                         // in a new chunk: then it grows
+	chunkEntries = int(chunkSize / entrySize) // so that the entries of a chunk take no more than its bytes
+	spareChunks  = 64                         // kept when the buffer is empty, if so many were ever needed: 2 to 4 MiB
 )
 
 // entry is one event. Its topic and its payload lie in its chunk, one behind the other, after those of the entry before.
 type entry struct {
 	subject    string
-	feed       *feed
-	slot, life int
+	from       *source
 	seq        uint64
 	received   int64 // Unix time in nanoseconds
 	topic, end int32 // where the topic and the payload end
 }
 
+// source is what all events of one life have in common.
+type source struct {
+	feed       *feed
+	slot, life int
+}
+
 // entrySize is what an entry costs beside its bytes.
 const entrySize = int64(unsafe.Sizeof(entry{}))
 
-// chunk is a run of events. It is filled under the buffer's lock, then belongs to the publisher.
+// chunk is a run of events. It belongs to the reader that fills it, then to the buffer, then to the publisher.
 type chunk struct {
 	next    *chunk
 	entries []entry
@@ -42,32 +43,99 @@ type chunk struct {
 }
 
 func newChunk(n int) *chunk {
-	return &chunk{entries: make([]entry, 0, 16), bytes: make([]byte, 0, max(n, chunkSize))}
+	return &chunk{entries: make([]entry, 0, firstEntries), bytes: make([]byte, 0, max(n, chunkSize))}
 }
 
 func (c *chunk) fits(n int) bool {
 	return len(c.entries) < chunkEntries && n <= cap(c.bytes)-len(c.bytes)
 }
 
+func (c *chunk) halfFull() bool {
+	return len(c.bytes) >= chunkSize/2 || len(c.entries) >= chunkEntries/2
+}
+
+// room is how many of the first n events of other fit.
+func (c *chunk) room(other *chunk, n int) int {
+	n = min(n, chunkEntries-len(c.entries))
+	free := int32(cap(c.bytes) - len(c.bytes))
+	for n > 0 && other.begin(n) > free {
+		n--
+	}
+	return n
+}
+
+// add copies an event, which must fit.
+func (c *chunk) add(from *source, e *pool.Event, topic []byte) {
+	c.bytes = append(c.bytes, topic...)
+	middle := len(c.bytes)
+	c.bytes = append(c.bytes, e.Payload...)
+	c.growEntries(1)
+	c.entries = append(c.entries, entry{
+		subject: e.Subject, from: from, seq: e.Seq, received: e.Received.UnixNano(),
+		topic: int32(middle), end: int32(len(c.bytes)),
+	})
+}
+
+// growEntries makes room for n more entries, and for no more than a chunk has: append would take half as much again.
+func (c *chunk) growEntries(n int) {
+	need := len(c.entries) + n
+	if need <= cap(c.entries) {
+		return
+	}
+	grown := make([]entry, len(c.entries), max(need, min(2*cap(c.entries), chunkEntries)))
+	copy(grown, c.entries)
+	c.entries = grown
+}
+
+// addAll copies other's events from one to before another, which must fit.
+func (c *chunk) addAll(other *chunk, from, to int) {
+	begin := other.begin(from)
+	shift := int32(len(c.bytes)) - begin
+	c.bytes = append(c.bytes, other.bytes[begin:other.begin(to)]...)
+	first := len(c.entries)
+	c.growEntries(to - from)
+	c.entries = append(c.entries, other.entries[from:to]...)
+	for i := first; i < len(c.entries); i++ {
+		c.entries[i].topic += shift
+		c.entries[i].end += shift
+	}
+}
+
+// begin is where the i-th event's bytes begin.
+func (c *chunk) begin(i int) int32 {
+	if i == 0 {
+		return 0
+	}
+	return c.entries[i-1].end
+}
+
+// cost is what the events from the i-th to before the j-th count in the bound.
+func (c *chunk) cost(i, j int) int64 {
+	return int64(c.begin(j)-c.begin(i)) + int64(j-i)*entrySize
+}
+
+// empty makes c as good as new. The subjects of topics that are gone are not held.
+func (c *chunk) empty() {
+	clear(c.entries)
+	c.entries, c.bytes = c.entries[:0], c.bytes[:0]
+}
+
 // event gives the i-th event's topic and payload. They alias the chunk.
 func (c *chunk) event(i int) (e *entry, topic, payload []byte) {
 	e = &c.entries[i]
-	begin := int32(0)
-	if i > 0 {
-		begin = c.entries[i-1].end
-	}
-	return e, c.bytes[begin:e.topic], c.bytes[e.topic:e.end]
+	return e, c.bytes[c.begin(i):e.topic], c.bytes[e.topic:e.end]
 }
 
-// buffer holds the events that wait for NATS, oldest first, in chunks: the readers fill the last while the publisher
-// empties the first. When little is going on these are two that change places; in an outage the chain grows to the
-// bound, and shrinks again behind the publisher.
+// buffer holds the events that wait for NATS, oldest first, in chunks. Readers bring them a burst at a time; what fits
+// into the last chunk is copied there, so that small bursts do not fill memory with chunks that are almost empty. When
+// little is going on these are two chunks that change places; in an outage the chain grows to the bound, and shrinks
+// again behind the publisher.
 //
-// The bound counts what events cost: their bytes and an entry each. The chunks take a little over twice that at worst,
-// about a tenth more where payloads are of some hundred bytes. One half of it is shared out equally: so much is kept for each feed
-// whatever the others do. The other half is for who comes first.
+// The bound counts what events cost: their bytes and an entry each. The chunks take twice that at most where payloads
+// are small, since each is half full or stands beside one that is full. One half of the bound is shared out equally:
+// so much is kept for each feed whatever the others do. The other half is for who comes first.
 type buffer struct {
-	topics bool          // whether topics are wanted by who takes the events out
+	behind atomic.Bool   // so much waits that the publisher should have its turn
 	wake   chan struct{} // one slot: something came while the publisher was idle
 
 	mu          sync.Mutex
@@ -83,8 +151,8 @@ type buffer struct {
 	closed      bool
 }
 
-func newBuffer(limit int64, topics bool) *buffer {
-	return &buffer{limit: limit, topics: topics, wake: make(chan struct{}, 1)}
+func newBuffer(limit int64) *buffer {
+	return &buffer{limit: limit, wake: make(chan struct{}, 1)}
 }
 
 // addFeed gives f its share, and the other feeds smaller ones. It is called before the first put of f.
@@ -99,42 +167,63 @@ func (b *buffer) addFeed(f *feed) {
 	}
 }
 
-// put copies e behind the others. The error is ErrFull or ErrClosed.
-func (b *buffer) put(f *feed, e *pool.Event) error {
-	var topic []byte
-	if b.topics {
-		topic = e.Topic
-	}
-	n := len(topic) + len(e.Payload)
-
+// put takes the events of a burst, all of one feed, and gives back a chunk for the next. full and late are how many
+// found no room, and came after the end.
+func (b *buffer) put(f *feed, c *chunk) (next *chunk, full, late int) {
 	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		return ErrClosed
+	n := len(c.entries)
+	taken := n
+	switch {
+	case b.closed:
+		taken, late = 0, n
+	case !b.chargeLocked(f, c.cost(0, n)):
+		for taken = 0; taken < n && b.chargeLocked(f, c.cost(taken, taken+1)); {
+			taken++
+		}
+		full = n - taken
 	}
-	if !b.chargeLocked(f, int64(n)+entrySize) {
-		b.mu.Unlock()
-		return ErrFull
+	c = b.appendLocked(c, taken)
+	wake := b.idle && taken > 0
+	if wake {
+		b.idle = false
 	}
-	c := b.last
-	if c == nil || !c.fits(n) {
-		c = b.extendLocked(n)
-	}
-	c.bytes = append(c.bytes, topic...)
-	middle := len(c.bytes)
-	c.bytes = append(c.bytes, e.Payload...)
-	c.entries = append(c.entries, entry{
-		subject: e.Subject, feed: f, slot: e.Slot, life: e.Life, seq: e.Seq, received: e.Received.UnixNano(),
-		topic: int32(middle), end: int32(len(c.bytes)),
-	})
-	wake := b.idle
-	b.idle = false
+	b.behind.Store(b.used > muchWaits)
 	b.mu.Unlock()
 
 	if wake {
 		b.kick()
 	}
-	return nil
+	return c, full, late
+}
+
+// appendLocked puts the first n events of c behind the others, and gives back an empty chunk of ordinary size. A chunk
+// that is half full goes on as it is; fewer events are copied into the last chunk if they fit there.
+func (b *buffer) appendLocked(c *chunk, n int) *chunk {
+	i := 0
+	if whole := n == len(c.entries); b.last != nil && !(whole && c.halfFull()) {
+		if i = b.last.room(c, n); i < n && whole {
+			i = 0 // then c goes on as it is
+		}
+		b.last.addAll(c, 0, i)
+	}
+	switch {
+	case i == n:
+	case i == 0 && n == len(c.entries):
+		b.linkLocked(c)
+		return b.spareLocked()
+	default:
+		rest := b.spareLocked()
+		if size := int(c.begin(n) - c.begin(i)); !rest.fits(size) {
+			rest = newChunk(size)
+		}
+		rest.addAll(c, i, n)
+		b.linkLocked(rest)
+	}
+	if cap(c.bytes) != chunkSize { // it was made for one large event
+		return b.spareLocked()
+	}
+	c.empty()
+	return c
 }
 
 // kick makes the publisher look again. It never waits.
@@ -163,22 +252,32 @@ func (b *buffer) refundLocked(f *feed, n int64) {
 	f.used -= n
 }
 
-// extendLocked puts an empty chunk with room for n bytes at the end.
-func (b *buffer) extendLocked(n int) *chunk {
-	var c *chunk
-	if last := len(b.spare) - 1; last >= 0 && n <= chunkSize {
-		c, b.spare[last] = b.spare[last], nil
-		b.spare = b.spare[:last]
-	} else {
-		c = newChunk(n)
-	}
+func (b *buffer) linkLocked(c *chunk) {
 	if b.last == nil {
 		b.first = c
 	} else {
 		b.last.next = c
 	}
 	b.last = c
+}
+
+// spareLocked gives an empty chunk.
+func (b *buffer) spareLocked() *chunk {
+	last := len(b.spare) - 1
+	if last < 0 {
+		return newChunk(chunkSize)
+	}
+	c := b.spare[last]
+	b.spare[last] = nil
+	b.spare = b.spare[:last]
 	return c
+}
+
+// spareChunk gives an empty chunk to a reader.
+func (b *buffer) spareChunk() *chunk {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.spareLocked()
 }
 
 // next gives the publisher the oldest chunk, or nil when nothing waits: then the next event kicks it. The chunk that
@@ -208,15 +307,14 @@ func (b *buffer) recycleLocked() {
 		return
 	}
 	b.taken = nil
-	begin := int32(0)
-	for i := range c.entries {
-		e := &c.entries[i]
-		b.refundLocked(e.feed, int64(e.end-begin)+entrySize)
-		begin = e.end
+	for i, j := 0, 0; i < len(c.entries); i = j {
+		from := c.entries[i].from
+		for j = i; j < len(c.entries) && c.entries[j].from == from; j++ {
+		}
+		b.refundLocked(from.feed, c.cost(i, j))
 	}
 	if cap(c.bytes) == chunkSize && len(b.spare) < spareChunks {
-		clear(c.entries) // a subject of a topic that is gone is not held
-		c.entries, c.bytes = c.entries[:0], c.bytes[:0]
+		c.empty()
 		b.spare = append(b.spare, c)
 	}
 }
@@ -244,14 +342,14 @@ func (b *buffer) close(done int, drop func(*feed)) {
 	b.closed = true
 	if b.taken != nil {
 		for i := done; i < len(b.taken.entries); i++ {
-			drop(b.taken.entries[i].feed)
+			drop(b.taken.entries[i].from.feed)
 		}
 	}
 	b.recycleLocked()
 	for b.first != nil {
 		b.taken, b.first = b.first, b.first.next
 		for i := range b.taken.entries {
-			drop(b.taken.entries[i].feed)
+			drop(b.taken.entries[i].from.feed)
 		}
 		b.recycleLocked()
 	}

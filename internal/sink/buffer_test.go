@@ -12,7 +12,7 @@ import (
 )
 
 func TestTheBufferGivesBackWhatItTookInOrder(t *testing.T) {
-	b := newBuffer(1<<30, true)
+	b := newBuffer(1 << 30)
 	f := new(feed)
 	b.addFeed(f)
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -42,7 +42,7 @@ func TestTheBufferGivesBackWhatItTookInOrder(t *testing.T) {
 		w := want{fmt.Sprint("s", seq), fmt.Sprint("t", seq), bytes.Repeat([]byte{byte(seq)}, size), seq}
 		wants = append(wants, w)
 		e := &pool.Event{Subject: w.subject, Topic: []byte(w.topic), Payload: w.payload, Seq: seq, Received: time.Now()}
-		if err := b.put(f, e); err != nil {
+		if err := putOne(b, f, e); err != nil {
 			t.Fatal(err)
 		}
 		if rnd.IntN(2000) == 0 {
@@ -59,7 +59,7 @@ func TestTheBufferGivesBackWhatItTookInOrder(t *testing.T) {
 }
 
 func TestTheBufferShrinksAfterABurst(t *testing.T) {
-	b := newBuffer(16<<20, false)
+	b := newBuffer(16 << 20)
 	f := new(feed)
 	b.addFeed(f)
 	fill(b, f, 300)
@@ -79,13 +79,16 @@ func TestTheBufferShrinksAfterABurst(t *testing.T) {
 
 func TestTheBuffersMemoryStaysNearItsBound(t *testing.T) {
 	for _, sizes := range [][]int{{0}, {20}, {300}, {3000}, {40_000}, {chunkSize - 100, 300}, {100, chunkSize + 1}, {1 << 20}} {
-		b := newBuffer(8<<20, false)
+		b := newBuffer(8 << 20)
 		f := new(feed)
 		b.addFeed(f)
 		fill(b, f, sizes...)
 		memory := int64(0)
 		for c := b.first; c != nil; c = c.next {
 			memory += int64(cap(c.bytes)) + int64(cap(c.entries))*entrySize
+			if n := len(c.entries); n > chunkEntries {
+				t.Errorf("payloads of %v bytes: a chunk has %d entries", sizes, n)
+			}
 		}
 		if memory > b.limit*21/10 {
 			t.Errorf("payloads of %v bytes: a bound of %d takes %d bytes", sizes, b.limit, memory)
@@ -94,7 +97,7 @@ func TestTheBuffersMemoryStaysNearItsBound(t *testing.T) {
 }
 
 func TestAFeedAloneMayUseTheWholeBuffer(t *testing.T) {
-	b := newBuffer(1<<20, false)
+	b := newBuffer(1 << 20)
 	f := new(feed)
 	b.addFeed(f)
 	n := fill(b, f, 1000)
@@ -104,7 +107,7 @@ func TestAFeedAloneMayUseTheWholeBuffer(t *testing.T) {
 }
 
 func TestAGreedyFeedLeavesTheOthersTheirShare(t *testing.T) {
-	b := newBuffer(1<<20, false)
+	b := newBuffer(1 << 20)
 	feeds := []*feed{{}, {}, {}, {}}
 	for _, f := range feeds {
 		b.addFeed(f)
@@ -125,7 +128,7 @@ func TestAGreedyFeedLeavesTheOthersTheirShare(t *testing.T) {
 }
 
 func TestTheBuffersSumsStayRight(t *testing.T) {
-	b := newBuffer(1<<20, false)
+	b := newBuffer(1 << 20)
 	feeds := []*feed{{}, {}, {}}
 	for _, f := range feeds {
 		b.addFeed(f)
@@ -142,7 +145,7 @@ func TestTheBuffersSumsStayRight(t *testing.T) {
 		}
 		f := feeds[min(rnd.IntN(6), len(feeds)-1)]
 		e := &pool.Event{Payload: payload[:rnd.IntN(len(payload))]}
-		if err := b.put(f, e); err != nil && !errors.Is(err, ErrFull) {
+		if err := putOne(b, f, e); err != nil && !errors.Is(err, errFull) {
 			t.Fatal(err)
 		}
 		used, common := int64(0), int64(0)
@@ -157,11 +160,11 @@ func TestTheBuffersSumsStayRight(t *testing.T) {
 }
 
 func TestAnIdlePublisherIsWokenOnce(t *testing.T) {
-	b := newBuffer(1<<20, false)
+	b := newBuffer(1 << 20)
 	f := new(feed)
 	b.addFeed(f)
 	fill1 := func() {
-		if err := b.put(f, &pool.Event{}); err != nil {
+		if err := putOne(b, f, &pool.Event{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -183,7 +186,7 @@ func TestAnIdlePublisherIsWokenOnce(t *testing.T) {
 }
 
 func TestAClosedBufferCountsWhatIsLeft(t *testing.T) {
-	b := newBuffer(16<<20, false)
+	b := newBuffer(16 << 20)
 	f := new(feed)
 	b.addFeed(f)
 	n := fill(b, f, 300)
@@ -193,8 +196,8 @@ func TestAClosedBufferCountsWhatIsLeft(t *testing.T) {
 	if left != n-10 {
 		t.Errorf("%d events are left, want %d", left, n-10)
 	}
-	if err := b.put(f, &pool.Event{}); !errors.Is(err, ErrClosed) {
-		t.Errorf("put says %v, want ErrClosed", err)
+	if err := putOne(b, f, &pool.Event{}); !errors.Is(err, errClosed) {
+		t.Errorf("put says %v, want errClosed", err)
 	}
 	if b.used != 0 || b.first != nil {
 		t.Errorf("the closed buffer holds %d bytes", b.used)
@@ -205,8 +208,80 @@ func TestAClosedBufferCountsWhatIsLeft(t *testing.T) {
 func fill(b *buffer, f *feed, sizes ...int) int {
 	for n := 0; ; n++ {
 		e := &pool.Event{Subject: "s", Payload: make([]byte, sizes[n%len(sizes)]), Received: time.Unix(1, 0)}
-		if b.put(f, e) != nil {
+		if putOne(b, f, e) != nil {
 			return n
+		}
+	}
+}
+
+// putOne puts a burst of one event.
+func putOne(b *buffer, f *feed, e *pool.Event) error {
+	c := chunks.Get().(*chunk)
+	if n := len(e.Topic) + len(e.Payload); !c.fits(n) {
+		c = newChunk(n)
+	}
+	c.add(&source{feed: f}, e, e.Topic)
+	c, full, late := b.put(f, c)
+	chunks.Put(c)
+	switch {
+	case full > 0:
+		return errFull
+	case late > 0:
+		return errClosed
+	}
+	return nil
+}
+
+// burst puts n events of one size at once.
+func burst(b *buffer, f *feed, n, size int) (full int) {
+	c := chunks.Get().(*chunk)
+	from, e := &source{feed: f}, &pool.Event{Subject: "s", Payload: make([]byte, size), Received: time.Unix(1, 0)}
+	for range n {
+		c.add(from, e, nil)
+	}
+	c, full, _ = b.put(f, c)
+	chunks.Put(c)
+	return full
+}
+
+// A buffer that stays full takes a part of each burst.
+func TestAFullBuffersMemoryStaysNearItsBound(t *testing.T) {
+	for _, n := range []int{1, 20, 80, 300} {
+		b := newBuffer(8 << 20)
+		f := new(feed)
+		b.addFeed(f)
+		for range 3 {
+			for burst(b, f, n, 150) < n {
+			}
+		}
+		for range 300 {
+			b.next() // one chunk goes, and bursts take its room
+			for burst(b, f, n, 150) == 0 {
+			}
+		}
+		memory, events := int64(0), 0
+		for c := b.first; c != nil; c = c.next {
+			memory += int64(cap(c.bytes)) + int64(cap(c.entries))*entrySize
+			events += len(c.entries)
+		}
+		if memory > b.limit*21/10 {
+			t.Errorf("bursts of %d: a bound of %d takes %d bytes", n, b.limit, memory)
+		}
+		if cost := int64(events) * (150 + entrySize); cost < b.limit*9/10 || cost > b.limit {
+			t.Errorf("bursts of %d: events for %d bytes wait, of %d", n, cost, b.limit)
+		}
+	}
+}
+
+func TestAChunkForOneLargeEventIsNotKept(t *testing.T) {
+	b := newBuffer(1 << 20)
+	f := new(feed)
+	b.addFeed(f)
+	for _, size := range []int{chunkSize + 1, 2 << 20} { // the second finds no room
+		c := newChunk(size)
+		c.add(&source{feed: f}, &pool.Event{Payload: make([]byte, size)}, nil)
+		if next, _, _ := b.put(f, c); cap(next.bytes) != chunkSize || len(next.entries) > 0 {
+			t.Errorf("after an event of %d bytes the reader goes on with a chunk of %d", size, cap(next.bytes))
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"feedmux/internal/subject"
 	"feedmux/pool"
 )
 
@@ -51,7 +52,7 @@ func NewCore(o Options) *Core {
 	return &Core{
 		opts:   o,
 		log:    o.Log,
-		buffer: newBuffer(o.Buffer, o.Headers == HeadersFull),
+		buffer: newBuffer(o.Buffer),
 		link:   newLink(o.Log),
 	}
 }
@@ -78,30 +79,17 @@ type feed struct {
 	dropped   map[Reason]*atomic.Uint64 // every reason is there from the start
 }
 
-// Publish appends e to the buffer. The error is ErrFull, ErrClosed or ErrSubjectTooLong; the event is counted then.
-func (f *feed) Publish(e *pool.Event) error {
-	if len(e.Subject) > MaxSubject {
-		f.dropped[BadSubject].Add(1)
-		return ErrSubjectTooLong
-	}
-	err := f.core.buffer.put(f, e)
-	switch err {
-	case ErrFull:
-		f.dropped[BufferFull].Add(1)
-	case ErrClosed:
-		f.dropped[Drain].Add(1)
-	}
-	return err
-}
+// Batch makes what one reader gathers its events in.
+func (f *feed) Batch() pool.Batch { return newBatch(f, f.core.buffer.spareChunk()) }
 
 // Notice queues body. When too many wait, the oldest is dropped and counted.
-func (f *feed) Notice(subject string, body []byte) {
+func (f *feed) Notice(to string, body []byte) {
 	c := f.core
-	if len(subject) > MaxSubject {
+	if len(to) > subject.MaxLength {
 		c.notices.count(false)
 		return
 	}
-	c.notices.add(notice{subject, body})
+	c.notices.add(notice{to, body})
 	c.buffer.kick()
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+
+	"feedmux/internal/subject"
 )
 
 // embeddedStart is how long the server may take until it accepts connections.
@@ -126,7 +128,7 @@ func (e *Embedded) start(o EmbeddedOptions) error {
 
 // guestPermissions let guests subscribe to the subjects below roots and nothing else.
 func guestPermissions(roots []string) *server.Permissions {
-	readable := []string{"feed.>", noticeRoot + ".>"}
+	readable := []string{"feed.>", subject.NoticeRoot + ".>"}
 	for _, root := range roots {
 		readable = append(readable, root+".>")
 	}

@@ -44,7 +44,7 @@ func TestGuestsOfTheEmbeddedServerMayOnlyRead(t *testing.T) {
 	for i, subject := range []string{"feed.f.t", "feedmux.feed.f", "acme.f.t"} {
 		ev := event(subject)
 		ev.Subject = subject
-		if err := c.feed.Publish(ev); err != nil {
+		if err := publish(c.feed, ev); err != nil {
 			t.Fatal(err)
 		}
 		subs[i].want(t, subject)

@@ -16,10 +16,12 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
+	"feedmux/internal/subject"
 	"feedmux/pool"
 )
 
 func TestMain(m *testing.M) {
+	time.Local = time.FixedZone("elsewhere", 2*60*60) // so that a time that should be UTC and is not is seen
 	goleak.VerifyTestMain(m)
 }
 
@@ -150,7 +152,7 @@ func (r *running) stop() error {
 func (r *running) publish(t testing.TB, bodies ...string) {
 	t.Helper()
 	for _, body := range bodies {
-		if err := r.feed.Publish(event(body)); err != nil {
+		if err := publish(r.feed, event(body)); err != nil {
 			t.Fatalf("publishing %.80q: %v", body, err)
 		}
 	}
@@ -302,4 +304,34 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// What became of an event, for tests that publish one at a time.
+var (
+	errFull   = errors.New("there was no room")
+	errClosed = errors.New("it came after the end")
+)
+
+var chunks = sync.Pool{New: func() any { return newChunk(chunkSize) }}
+
+// publish brings an event as a reader does whose burst has only one.
+func publish(s pool.Sink, e *pool.Event) error {
+	f := s.(*feed)
+	b := newBatch(f, chunks.Get().(*chunk))
+	count := func() (full, late, long uint64) {
+		return f.dropped[BufferFull].Load(), f.dropped[Drain].Load(), f.dropped[BadSubject].Load()
+	}
+	full, late, long := count()
+	b.Add(e)
+	b.Flush()
+	chunks.Put(b.chunk)
+	switch fullNow, lateNow, longNow := count(); {
+	case longNow > long && len(e.Subject) > subject.MaxLength:
+		return subject.ErrTooLong
+	case fullNow > full:
+		return errFull
+	case lateNow > late:
+		return errClosed
+	}
+	return nil
 }

@@ -36,9 +36,9 @@ const (
 	away                   // NATS takes nothing for now
 )
 
-// Run publishes until ctx ends, then what still waits: for at most Options.Drain, and some seconds more if the server stalls
-// just then. It returns nil if NATS confirmed all of that, else an error that says how much was left behind. Before that,
-// nothing is an error: Run waits for a NATS that is away.
+// Run publishes until ctx ends, then what still waits: for at most Options.Drain, and some seconds more if the server
+// stalls just then. It returns nil if NATS confirmed all of that, else an error that says how much was left behind.
+// Before that nothing is an error: Run waits for a NATS that is away.
 func (c *Core) Run(ctx context.Context) error {
 	p := &publisher{Core: c, pace: rate.NewLimiter(noticeRate, noticeBurst)}
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -164,12 +164,12 @@ func (p *publisher) sendChunk() bool {
 		}
 		switch judge(err) {
 		case sent:
-			e.feed.published.Add(1)
+			e.from.feed.published.Add(1)
 		case lost:
-			e.feed.dropped[reason(err)].Add(1)
+			e.from.feed.dropped[reason(err)].Add(1)
 		case broken:
 			// Not again: an event that takes too long to write would end one connection after another.
-			e.feed.dropped[NATSBroke].Add(1)
+			e.from.feed.dropped[NATSBroke].Add(1)
 			p.done++
 			p.reconnect(err)
 			return false
@@ -196,8 +196,8 @@ func (p *publisher) message(e *entry, topic, payload []byte) *nats.Msg {
 	// The client makes spaces of line breaks and cuts spaces at the ends: the subject says exactly what the topic is.
 	set("Feedmux-Topic", string(topic))
 	set("Feedmux-Received", time.Unix(0, e.received).UTC().Format(time.RFC3339Nano))
-	set("Feedmux-Slot", strconv.Itoa(e.slot))
-	set("Feedmux-Life", strconv.Itoa(e.life))
+	set("Feedmux-Slot", strconv.Itoa(e.from.slot))
+	set("Feedmux-Life", strconv.Itoa(e.from.life))
 	set("Feedmux-Seq", strconv.FormatUint(e.seq, 10))
 	return p.msg
 }

@@ -19,7 +19,7 @@ const (
 	defaultTimeout    = 15 * time.Second
 	connectTimeout    = 5 * time.Second // the part of it that TCP may take: a dead address should not cost all of it
 	handshakeBytes    = 64 << 10        // of TLS and HTTP together
-	readBuffer        = 16 << 10
+	readBuffer        = 32 << 10
 	defaultMaxMessage = 1 << 20
 )
 

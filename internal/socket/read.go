@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -113,6 +114,25 @@ func (c *Conn) readMessage() (m Message, err error) {
 	return m, nil
 }
 
+// usualHeader reads the header that nearly all frames have: a whole, unmasked message of less than 64 KiB. n is how many
+// bytes it takes; 0: it is another, or not here yet. ws.ReadHeaderBuffer, which reads all of them, takes four times as
+// long, and at a million frames a second that is felt.
+func usualHeader(br *bufio.Reader) (h ws.Header, n int) {
+	if br.Buffered() < 4 {
+		return h, 0
+	}
+	p, _ := br.Peek(4)
+	h = ws.Header{Fin: true, OpCode: ws.OpCode(p[0] & 0x0f), Length: int64(p[1])}
+	switch {
+	case p[0] != 0x81 && p[0] != 0x82, p[1] > 126: // FIN with text or binary; no mask
+		return h, 0
+	case p[1] < 126:
+		return h, 2
+	}
+	h.Length = int64(p[2])<<8 | int64(p[3])
+	return h, 4
+}
+
 // readHeader waits for a frame, without a limit where it begins a message.
 func (c *Conn) readHeader(state ws.State) (ws.Header, error) {
 	if c.br.Buffered() == 0 {
@@ -121,6 +141,10 @@ func (c *Conn) readHeader(state ws.State) (ws.Header, error) {
 		}
 	}
 	c.wire.inMessage = true
+	if h, n := usualHeader(c.br); n > 0 && !state.Fragmented() {
+		c.br.Discard(n)
+		return h, nil
+	}
 	h, err := ws.ReadHeaderBuffer(c.br, c.header[:])
 	if err == nil {
 		err = ws.CheckHeader(h, state)

@@ -1,4 +1,4 @@
-package sim
+package twitch
 
 import (
 	"errors"
@@ -8,13 +8,22 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"feedmux/internal/sim"
+	"feedmux/internal/sim/upstream"
+)
+
+// What the server does within these times is told in words in package upstream.
+const (
+	closeWait  = 2 * time.Second // for the answer to a Close
+	muteLinger = time.Minute     // after the FIN of a client that is not answered
 )
 
 func isEOF(err error) bool   { return err == io.EOF }
 func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
 
 // quiet switches off the rules that end a connection which a test leaves alone.
-var quiet = PubSubOptions{FirstListen: -1, Idle: -1, WSPing: -1}
+var quiet = PubSubOptions{Options: upstream.Options{WSPing: -1}, FirstListen: -1, Idle: -1}
 
 func TestHandshakeIsAnsweredWithTheKeysHash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -287,7 +296,7 @@ func TestClientThatReadsTooSlowlyIsCutOff(t *testing.T) {
 		c.ask("LISTEN", "a", "", "raid.1")
 		time.Sleep(time.Second)
 		arrived := len(c.take()) - 1
-		c.nc.(*Conn).ShutWindow(true)
+		c.nc.(*sim.Conn).ShutWindow(true)
 		began := time.Now()
 		time.Sleep(time.Minute)
 		// The first event is stuck in a write, thirty wait, and the next is one too many.
@@ -317,7 +326,17 @@ func TestOptionsFromPeopleAreChecked(t *testing.T) {
 		t.Errorf("defaults: %v", err)
 	}
 	for _, o := range []PubSubOptions{
-		{Rate: -1}, {PongLoss: 1.1}, {Refuse: -0.1}, {RefuseStatus: 101}, {CloseCode: 7}, {BadTopics: []string{"["}}, {OversizeBytes: -1},
+		{Options: upstream.Options{Rate: -1}},
+		{Options: upstream.Options{Refuse: -0.1}},
+		{Options: upstream.Options{RefuseStatus: 101}},
+		{Options: upstream.Options{CloseCode: 7}},
+		{Duplicate: -1},
+		{Unknown: 2},
+		{PongLoss: 1.1},
+		{ResponseLoss: 1.1},
+		{ServerErrors: 1.1},
+		{BadTopics: []string{"["}},
+		{OversizeBytes: -1},
 	} {
 		if o.Check() == nil {
 			t.Errorf("accepted: %+v", o)

@@ -1,4 +1,9 @@
-package config
+// Package marks finds the line of every key in a TOML file, which the decoder does not tell, and the keys that are defined
+// twice, of which the decoder misses some.
+//
+// Keys go by their paths, as in feed[0].topics[3]: the tables and the key joined by dots, an element of an array by its
+// index. A key that could be mistaken for a path is quoted.
+package marks
 
 import (
 	"errors"
@@ -9,25 +14,20 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// mark is where a key, a table or an element of an array begins.
-type mark struct {
-	line  int
-	value bool // a key with a value, as against a table that a header or a dotted key made
-}
-
 // marker walks over the syntax of a TOML file and marks the path of everything that it passes.
 type marker struct {
 	parser unstable.Parser
 	breaks []int           // offsets of the line breaks
-	marks  map[string]mark // by path, as in feed[0].topics[3]
+	lines  map[string]int  // by path: where a key, a table or an element of an array begins
+	values map[string]bool // paths with a value, as against a table that a header or a dotted key made
 	tables map[string]int  // elements so far, by the path of an array of tables
 	twice  []string        // paths with a second value
 }
 
-// findMarks returns the mark of every path in data, and the paths that have a value twice: of these the TOML decoder
-// misses some, and would drop a value silently. An error is one of syntax, at badLine.
-func findMarks(data []byte) (marks map[string]mark, twice []string, badLine int, err error) {
-	m := &marker{marks: map[string]mark{}, tables: map[string]int{}}
+// Lines returns the line of every path in data, and the paths that have a value twice: the TOML decoder would drop some
+// of these values silently. An error is one of syntax, at badLine.
+func Lines(data []byte) (lines map[string]int, twice []string, badLine int, err error) {
+	m := &marker{lines: map[string]int{}, values: map[string]bool{}, tables: map[string]int{}}
 	for i, c := range data {
 		if c == '\n' {
 			m.breaks = append(m.breaks, i)
@@ -53,7 +53,7 @@ func findMarks(data []byte) (marks map[string]mark, twice []string, badLine int,
 		}
 		return nil, nil, badLine, err
 	}
-	return m.marks, m.twice, 0, nil
+	return m.lines, m.twice, 0, nil
 }
 
 // header marks the tables of [a.b] or [[a.b]] and returns the path of the last one.
@@ -61,18 +61,18 @@ func (m *marker) header(node *unstable.Node, array bool) string {
 	path := ""
 	for keys := node.Key(); keys.Next(); {
 		key := keys.Node()
-		path = join(path, string(key.Data))
+		path = Join(path, string(key.Data))
 		line := m.line(key.Raw)
 		switch {
 		case array && keys.IsLast():
 			m.implicit(path, line)
 			m.tables[path]++
-			path = index(path, m.tables[path]-1)
+			path = Index(path, m.tables[path]-1)
 		case m.tables[path] > 0:
-			path = index(path, m.tables[path]-1)
+			path = Index(path, m.tables[path]-1)
 		}
 		if keys.IsLast() {
-			m.marks[path] = mark{line: line} // a table that was only implied until now is better found here
+			m.lines[path] = line // a table that was only implied until now is better found here
 		} else {
 			m.implicit(path, line)
 		}
@@ -85,19 +85,19 @@ func (m *marker) keyValue(table string, node *unstable.Node) {
 	path := table
 	for keys := node.Key(); keys.Next(); {
 		key := keys.Node()
-		path = join(path, string(key.Data))
+		path = Join(path, string(key.Data))
 		line := m.line(key.Raw)
 		if !keys.IsLast() {
-			if m.marks[path].value {
+			if m.values[path] {
 				m.twice = append(m.twice, path)
 			}
 			m.implicit(path, line)
 			continue
 		}
-		if _, ok := m.marks[path]; ok {
+		if _, ok := m.lines[path]; ok {
 			m.twice = append(m.twice, path)
 		}
-		m.marks[path] = mark{line, true}
+		m.lines[path], m.values[path] = line, true
 		m.value(path, line, node.Value())
 	}
 }
@@ -112,8 +112,8 @@ func (m *marker) value(path string, line int, node *unstable.Node) {
 			if element.Raw.Length > 0 { // not so for an array in an array
 				at = m.line(element.Raw)
 			}
-			inside := index(path, i)
-			m.marks[inside] = mark{at, true}
+			inside := Index(path, i)
+			m.lines[inside], m.values[inside] = at, true
 			m.value(inside, at, element)
 		}
 	case unstable.InlineTable:
@@ -124,15 +124,15 @@ func (m *marker) value(path string, line int, node *unstable.Node) {
 }
 
 func (m *marker) implicit(path string, line int) {
-	if _, ok := m.marks[path]; !ok {
-		m.marks[path] = mark{line: line}
+	if _, ok := m.lines[path]; !ok {
+		m.lines[path] = line
 	}
 }
 
 func (m *marker) line(r unstable.Range) int { return 1 + sort.SearchInts(m.breaks, int(r.Offset)) }
 
-// join is the path of a key in the table at path. A key that could be mistaken for a path is quoted.
-func join(path, key string) string {
+// Join is the path of a key in the table at path. A key that could be mistaken for a path is quoted.
+func Join(path, key string) string {
 	const bare = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 	if key == "" || strings.Trim(key, bare) != "" {
 		key = strconv.Quote(key)
@@ -143,5 +143,5 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// index is the path of an element of the array at path.
-func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+// Index is the path of an element of the array at path.
+func Index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -1,4 +1,4 @@
-package sink
+package subject
 
 import (
 	"errors"
@@ -65,15 +65,15 @@ func TestTemplatesThatCannotBeUsedAreRefused(t *testing.T) {
 		"feed.>.{topic}", "feed.a b.{topic}", "feedmux.{topic}", "$SYS.{topic}", "_INBOX.{topic}", "feed.{}.{topic}",
 		"feed.=41.{topic}", "feed.{feed.{topic}",
 	} {
-		if _, err := ParseTemplate(s); err == nil {
-			t.Errorf("ParseTemplate takes %q", s)
+		if _, err := Parse(s); err == nil {
+			t.Errorf("Parse takes %q", s)
 		}
 	}
 }
 
 func TestATemplateFillsInFeedAndTopic(t *testing.T) {
 	for _, c := range []struct{ template, topic, subject string }{
-		{DefaultTemplate, "a.b", "feed.my-feed.a.b"},
+		{"feed.{feed}.{topic}", "a.b", "feed.my-feed.a.b"},
 		{"acme.{topic}", "a", "acme.a"},
 		{"acme.{topic}.{feed}.raw", "", "acme.=.my-feed.raw"},
 	} {
@@ -95,7 +95,7 @@ func TestSubjectsOfOthersHaveNoTopic(t *testing.T) {
 	tm := mustParse(t, "feed.{feed}.{topic}.raw")
 	for _, s := range []string{
 		"feed.other.a.raw", "feed.mine.a", "feed.mine.raw", "feed.mine..raw", "feed.mine.=61.raw", "feed", "",
-		"feed.mine." + strings.Repeat("a", MaxSubject) + ".raw",
+		"feed.mine." + strings.Repeat("a", MaxLength) + ".raw",
 	} {
 		if topic, ok := tm.Topic("mine", s); ok {
 			t.Errorf("Topic(%.40q) = %.40q, want none", s, topic)
@@ -104,36 +104,36 @@ func TestSubjectsOfOthersHaveNoTopic(t *testing.T) {
 }
 
 func TestSubjectsAreBounded(t *testing.T) {
-	tm := mustParse(t, DefaultTemplate)
+	tm := mustParse(t, "feed.{feed}.{topic}")
 	longest := ""
-	for n := range MaxSubject {
+	for n := range MaxLength {
 		topic := strings.Repeat("a", n)
 		if _, err := tm.Subject("f", topic); err == nil {
 			longest = topic
-		} else if !errors.Is(err, ErrSubjectTooLong) {
+		} else if !errors.Is(err, ErrTooLong) {
 			t.Fatal(err)
 		}
 	}
 	// The notices' subject is the longer one.
-	if want := MaxSubject - len("feedmux.topic.f."); len(longest) != want {
+	if want := MaxLength - len("feedmux.topic.f."); len(longest) != want {
 		t.Errorf("the longest topic has %d bytes, want %d", len(longest), want)
 	}
-	if _, err := tm.Subject("f", strings.Repeat("@", 400)); !errors.Is(err, ErrSubjectTooLong) {
-		t.Errorf("400 bytes that take three each: error %v, want ErrSubjectTooLong", err)
+	if _, err := tm.Subject("f", strings.Repeat("@", 400)); !errors.Is(err, ErrTooLong) {
+		t.Errorf("400 bytes that take three each: error %v, want ErrTooLong", err)
 	}
-	if _, err := NoticeSubject(TopicNotice, "f", longest+"a"); !errors.Is(err, ErrSubjectTooLong) {
-		t.Errorf("a notice about a longer topic: error %v, want ErrSubjectTooLong", err)
+	if _, err := Notice("topic", "f", longest+"a"); !errors.Is(err, ErrTooLong) {
+		t.Errorf("a notice about a longer topic: error %v, want ErrTooLong", err)
 	}
 }
 
 func TestNoticesHaveSubjectsOfTheirOwn(t *testing.T) {
-	if got, err := NoticeSubject(GapNotice, "f", "a.b@c"); got != "feedmux.gap.f.a.b=40c" || err != nil {
+	if got, err := Notice("gap", "f", "a.b@c"); got != "feedmux.gap.f.a.b=40c" || err != nil {
 		t.Errorf("gap: %q, %v", got, err)
 	}
-	if got, err := NoticeSubject(TopicNotice, "f", ""); got != "feedmux.topic.f.=" || err != nil {
+	if got, err := Notice("topic", "f", ""); got != "feedmux.topic.f.=" || err != nil {
 		t.Errorf("topic: %q, %v", got, err)
 	}
-	if got := FeedNoticeSubject("f"); got != "feedmux.feed.f" {
+	if got := FeedNotice("f"); got != "feedmux.feed.f" {
 		t.Errorf("feed: %q", got)
 	}
 }
@@ -145,7 +145,7 @@ func FuzzSubjectsAreLegalReversibleAndTheirOwn(f *testing.F) {
 		f.Add(topic, topic+".", "acme.{topic}.raw.{feed}")
 	}
 	f.Fuzz(func(t *testing.T, one, other, template string) {
-		tm, err := ParseTemplate(template)
+		tm, err := Parse(template)
 		if err != nil {
 			return
 		}
@@ -165,7 +165,7 @@ func FuzzSubjectsAreLegalReversibleAndTheirOwn(f *testing.F) {
 		if second, err := tm.Subject("twitch", other); err == nil && (second == subject) != (one == other) {
 			t.Fatalf("%q: the topics %q and %q share %q", template, one, other, subject)
 		}
-		if notice, err := NoticeSubject(GapNotice, "twitch", one); err != nil || !legal(notice) {
+		if notice, err := Notice("gap", "twitch", one); err != nil || !legal(notice) {
 			t.Fatalf("topic %q has notices on %q, %v", one, notice, err)
 		}
 	})
@@ -205,9 +205,19 @@ func legal(subject string) bool {
 
 func mustParse(t testing.TB, s string) Template {
 	t.Helper()
-	tm, err := ParseTemplate(s)
+	tm, err := Parse(s)
 	if err != nil {
-		t.Fatalf("ParseTemplate(%q): %v", s, err)
+		t.Fatalf("Parse(%q): %v", s, err)
 	}
 	return tm
+}
+
+func BenchmarkSubject(b *testing.B) {
+	tm := mustParse(b, "feed.{feed}.{topic}")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := tm.Subject("twitch", "video-playback-by-id.123456789"); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

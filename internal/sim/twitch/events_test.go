@@ -1,4 +1,4 @@
-package sim
+package twitch
 
 import (
 	"encoding/json"
@@ -13,9 +13,9 @@ import (
 func TestTemplateWithItsOwnNumberAndTimeIsTheRealFrame(t *testing.T) {
 	lib := newLibrary()
 	next := map[string]int{}
-	for _, f := range TwitchFrames() {
-		topic, rest, _ := strings.Cut(strings.TrimPrefix(f.Frame, envelopeHead), envelopeMiddle)
-		escaped := strings.TrimSuffix(rest, envelopeTail)
+	for _, f := range Frames() {
+		topic, rest, _ := strings.Cut(strings.TrimPrefix(f.Text, realEnvelope.head), realEnvelope.middle)
+		escaped := strings.TrimSuffix(rest, realEnvelope.tail)
 		var body string
 		if err := json.Unmarshal([]byte(`"`+escaped+`"`), &body); err != nil {
 			t.Fatal(err)

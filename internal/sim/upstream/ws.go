@@ -1,4 +1,4 @@
-package sim
+package upstream
 
 import (
 	"bufio"
@@ -26,10 +26,10 @@ const (
 
 // Close codes that the simulators use.
 const (
-	closeProtocolError = 1002
-	closePolicy        = 1008
-	closeTooBig        = 1009
-	closeRestart       = 1012
+	CloseProtocolError = 1002
+	ClosePolicy        = 1008
+	CloseTooBig        = 1009
+	CloseRestart       = 1012
 )
 
 var (
@@ -94,6 +94,22 @@ func appendHeader(dst []byte, op opcode, size int) []byte {
 		return binary.BigEndian.AppendUint16(append(dst, 126), uint16(size))
 	}
 	return binary.BigEndian.AppendUint64(append(dst, 127), uint64(size))
+}
+
+// Text returns payload as the frame of a text message.
+func Text(payload []byte) []byte { return appendFrame(nil, opText, payload) }
+
+// HeaderRoom is the room that TextInPlace needs.
+const HeaderRoom = 10
+
+// TextInPlace takes a buffer that begins with HeaderRoom bytes of room and returns the frame of the text message behind
+// them, which lies in it.
+func TextInPlace(b []byte) []byte {
+	var header [HeaderRoom]byte
+	h := appendHeader(header[:0], opText, len(b)-HeaderRoom)
+	frame := b[HeaderRoom-len(h):]
+	copy(frame, h)
+	return frame
 }
 
 func appendFrame(dst []byte, op opcode, payload []byte) []byte {

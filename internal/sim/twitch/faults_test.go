@@ -1,4 +1,4 @@
-package sim
+package twitch
 
 import (
 	"encoding/json"
@@ -8,31 +8,34 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"feedmux/internal/sim"
+	"feedmux/internal/sim/upstream"
 )
 
 func TestFaultsThatATestCallsForHappen(t *testing.T) {
 	for _, tc := range []struct {
-		fault  Fault
+		fault  upstream.Fault
 		strike func(*PubSub) bool
 		want   []string // messages
 		after  time.Duration
 		end    func(error) bool // nil: stays open
 	}{
-		{FaultReset, func(s *PubSub) bool { return s.Reset(2) }, nil, 0, isReset},
-		{FaultFIN, func(s *PubSub) bool { return s.FIN(2) }, nil, 0, isEOF},
-		{FaultClose, func(s *PubSub) bool { return s.Close(2, 4000, "why") }, []string{closes(4000, "why")}, closeWait, isEOF},
-		{FaultSilence, func(s *PubSub) bool { return s.Mute(2) }, nil, 0, nil},
+		{upstream.FaultReset, func(s *PubSub) bool { return s.Reset(2) }, nil, 0, isReset},
+		{upstream.FaultFIN, func(s *PubSub) bool { return s.FIN(2) }, nil, 0, isEOF},
+		{upstream.FaultClose, func(s *PubSub) bool { return s.Close(2, 4000, "why") }, []string{closes(4000, "why")}, closeWait, isEOF},
+		{upstream.FaultSilence, func(s *PubSub) bool { return s.Mute(2) }, nil, 0, nil},
 		{
 			FaultReconnect, func(s *PubSub) bool { return s.Reconnect(2) },
 			[]string{`{"type":"RECONNECT"}`, closes(1012, "reconnect")}, 30*time.Second + closeWait, isEOF,
 		},
-		{FaultGarbage, func(s *PubSub) bool { return s.Garbage(2) }, []string{TwitchFrames()[0].Frame[:len(TwitchFrames()[0].Frame)/2]}, 0, nil},
-		{FaultBadFrame, func(s *PubSub) bool { return s.BadFrame(2) }, []string{`b: "?"`}, 0, nil},
+		{FaultGarbage, func(s *PubSub) bool { return s.Garbage(2) }, []string{Frames()[0].Text[:len(Frames()[0].Text)/2]}, 0, nil},
+		{upstream.FaultBadFrame, func(s *PubSub) bool { return s.BadFrame(2) }, []string{`b: "?"`}, 0, nil},
 		{
 			FaultRevoke, func(s *PubSub) bool { return s.Revoke(2, "raid.1") },
 			[]string{`{"type":"AUTH_REVOKED","data":{"topics":["raid.1"]}}`}, 0, nil,
 		},
-		{FaultStorm, func(s *PubSub) bool { return s.ResetAll() == 2 }, nil, 0, isReset},
+		{upstream.FaultStorm, func(s *PubSub) bool { return s.ResetAll() == 2 }, nil, 0, isReset},
 	} {
 		t.Run(string(tc.fault), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -55,7 +58,7 @@ func TestFaultsThatATestCallsForHappen(t *testing.T) {
 				if s.Fired()[tc.fault] != 1 || len(s.Fired()) != 1 {
 					t.Errorf("fired: %v", s.Fired())
 				}
-				if (bystander.end() == nil) != (tc.fault != FaultStorm) {
+				if (bystander.end() == nil) != (tc.fault != upstream.FaultStorm) {
 					t.Errorf("the other connection: %v", bystander.end())
 				}
 				if listens := len(s.Listening()) > 0; listens != (tc.end == nil && tc.fault != FaultRevoke) {
@@ -68,7 +71,7 @@ func TestFaultsThatATestCallsForHappen(t *testing.T) {
 
 func TestMutedConnectionAnswersNothingNotEvenAFIN(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, n := start(t, PubSubOptions{Rate: 10})
+		s, n := start(t, PubSubOptions{Options: upstream.Options{Rate: 10}})
 		c := join(t, n)
 		c.ask("LISTEN", "a", "", "raid.1")
 		c.take()
@@ -81,7 +84,7 @@ func TestMutedConnectionAnswersNothingNotEvenAFIN(t *testing.T) {
 		if got := c.take(); len(got) > 0 || c.end() != nil || s.Open() != 1 || !s.Conns()[0].Muted {
 			t.Errorf("got %v, end %v, %d open", got, c.end(), s.Open())
 		}
-		c.nc.(*Conn).CloseWrite()
+		c.nc.(*sim.Conn).CloseWrite()
 		synctest.Wait()
 		if s.Open() != 0 || c.end() != nil {
 			t.Errorf("after the client's FIN: %d open, end %v", s.Open(), c.end())
@@ -114,24 +117,29 @@ func TestRefusedHandshakes(t *testing.T) {
 	const noBody = "Content-Length: 0\r\nConnection: close\r\n\r\n"
 	for _, tc := range []struct {
 		name string
-		o    PubSubOptions
+		o    upstream.Options
 		want string
 	}{
-		{"503", PubSubOptions{Refuse: 1, RetryAfter: 90 * time.Second}, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 90\r\n" + noBody},
-		{"401", PubSubOptions{Refuse: 1, RefuseStatus: 401}, "HTTP/1.1 401 Unauthorized\r\n" + noBody},
-		{"RST", PubSubOptions{Refuse: 1, RefuseStatus: -1}, ""},
+		{
+			"503", upstream.Options{Refuse: 1, RetryAfter: 90 * time.Second},
+			"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 90\r\n" + noBody,
+		},
+		{"401", upstream.Options{Refuse: 1, RefuseStatus: 401}, "HTTP/1.1 401 Unauthorized\r\n" + noBody},
+		{"RST", upstream.Options{Refuse: 1, RefuseStatus: -1}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, n := start(t, tc.o)
+				s, n := start(t, PubSubOptions{Options: tc.o})
 				c, header, err := shake(t, dial(t, n))
 				if header != tc.want || isReset(err) != (tc.want == "") {
 					t.Errorf("got %q, %v", header, err)
 				}
 				if tc.want != "" {
-					wantReadError(t, c.nc, io.EOF)
+					if _, err := c.br.ReadByte(); err != io.EOF {
+						t.Errorf("after the answer: %v, want a FIN", err)
+					}
 				}
-				if rec := s.Conns()[0]; rec.Ended.IsZero() || !rec.Upgraded.IsZero() || s.Fired()[FaultRefuse] != 1 {
+				if rec := s.Conns()[0]; rec.Ended.IsZero() || !rec.Upgraded.IsZero() || s.Fired()[upstream.FaultRefuse] != 1 {
 					t.Errorf("%+v, fired %v", rec, s.Fired())
 				}
 			})
@@ -148,7 +156,7 @@ func TestHalfOfTheHandshakesAreRefused(t *testing.T) {
 			shake(t, dial(t, n))
 		}
 		synctest.Wait()
-		if refused := s.Fired()[FaultRefuse]; refused < 30 || refused > 70 || s.Open() != 100-refused {
+		if refused := s.Fired()[upstream.FaultRefuse]; refused < 30 || refused > 70 || s.Open() != 100-refused {
 			t.Errorf("%d refused, %d open", refused, s.Open())
 		}
 	})
@@ -156,7 +164,7 @@ func TestHalfOfTheHandshakesAreRefused(t *testing.T) {
 
 func TestAcceptThenCloseAnswersAndHangsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, n := start(t, PubSubOptions{AcceptThenClose: true})
+		s, n := start(t, PubSubOptions{Options: upstream.Options{AcceptThenClose: true}})
 		c, began := join(t, n), time.Now()
 		c.want()
 		c.wantEnd(began, 0, isEOF)
@@ -168,7 +176,7 @@ func TestAcceptThenCloseAnswersAndHangsUp(t *testing.T) {
 
 func TestSlowHandshakeNoticesThatTheClientGaveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, n := start(t, PubSubOptions{HandshakeDelay: time.Minute})
+		s, n := start(t, PubSubOptions{Options: upstream.Options{HandshakeDelay: time.Minute}})
 		began := time.Now()
 		join(t, n)
 		if d := time.Since(began); d != time.Minute {
@@ -220,10 +228,11 @@ func TestPongsAndResponsesAreLateOrLost(t *testing.T) {
 func TestFaultsStrikeEverySoOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every = time.Minute
-		s, n := start(t, PubSubOptions{
-			FirstListen: -1, Idle: -1, WSPing: -1, ResetEvery: every, FINEvery: every, CloseEvery: every, SilenceEvery: every,
-			ReconnectEvery: every, GarbageEvery: every, BadFrameEvery: every, OversizeEvery: every, OversizeBytes: 5000, RevokeEvery: every, StormEvery: every,
-		})
+		o := quiet
+		o.ResetEvery, o.FINEvery, o.CloseEvery, o.SilenceEvery, o.BadFrameEvery = every, every, every, every, every
+		o.ReconnectEvery, o.GarbageEvery, o.RevokeEvery, o.StormEvery = every, every, every, every
+		o.OversizeEvery, o.OversizeBytes = every, 5000
+		s, n := start(t, o)
 		ended := 0
 		for range 50 * 12 {
 			for s.Open() < 5 {
@@ -243,8 +252,9 @@ func TestFaultsStrikeEverySoOften(t *testing.T) {
 				}
 			}
 		}
-		for _, f := range []Fault{
-			FaultReset, FaultFIN, FaultClose, FaultSilence, FaultReconnect, FaultGarbage, FaultBadFrame, FaultOversize, FaultRevoke, FaultStorm,
+		for _, f := range []upstream.Fault{
+			upstream.FaultReset, upstream.FaultFIN, upstream.FaultClose, upstream.FaultSilence, upstream.FaultBadFrame,
+			upstream.FaultStorm, FaultReconnect, FaultGarbage, FaultOversize, FaultRevoke,
 		} {
 			if got := s.Fired()[f]; got < 40 || got > 55 {
 				t.Errorf("%s struck %d times in 50 minutes", f, got)
@@ -263,7 +273,8 @@ func TestFaultsThatDidNotHappenAreNamed(t *testing.T) {
 		if s.Reset(1) || s.Mute(7) {
 			t.Error("a connection that is not there was struck")
 		}
-		if got, want := s.Unfired(), []Fault{FaultPongLoss, FaultReset, FaultSilence, FaultStorm}; !slices.Equal(got, want) {
+		want := []upstream.Fault{FaultPongLoss, upstream.FaultReset, upstream.FaultSilence, upstream.FaultStorm}
+		if got := s.Unfired(); !slices.Equal(got, want) {
 			t.Errorf("unfired: %v, want %v", got, want)
 		}
 	})
@@ -273,7 +284,7 @@ func TestServeCanStartAgainAndNumbersGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := quiet
 		o.Rate = 10
-		s, n := NewPubSub(o), NewNetwork()
+		s, n := NewPubSub(o), sim.NewNetwork()
 		for run := range uint64(2) {
 			l := n.Listen()
 			served := make(chan error)

@@ -1,4 +1,4 @@
-package sim
+package twitch
 
 import (
 	"bufio"
@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"feedmux/internal/sim"
 )
 
 // rawClient speaks WebSocket by hand, so that it shares nothing with what it tests. In a bubble its reader collects frames.
@@ -35,9 +37,9 @@ type received struct {
 }
 
 // start returns a simulator that serves a network, and ends with the test. What a test plans must happen.
-func start(t *testing.T, o PubSubOptions) (*PubSub, *Network) {
+func start(t *testing.T, o PubSubOptions) (*PubSub, *sim.Network) {
 	t.Helper()
-	s, n := NewPubSub(o), NewNetwork()
+	s, n := NewPubSub(o), sim.NewNetwork()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	l := n.Listen()
@@ -77,7 +79,7 @@ func shake(t testing.TB, nc net.Conn) (*rawClient, string, error) {
 	}
 }
 
-func dial(t testing.TB, n *Network) net.Conn {
+func dial(t testing.TB, n *sim.Network) net.Conn {
 	t.Helper()
 	nc, err := n.DialContext(context.Background(), "tcp", "pubsub.test:443")
 	if err != nil {
@@ -88,7 +90,7 @@ func dial(t testing.TB, n *Network) net.Conn {
 }
 
 // join connects, upgrades and reads from then on.
-func join(t *testing.T, n *Network) *rawClient {
+func join(t *testing.T, n *sim.Network) *rawClient {
 	t.Helper()
 	c, header, err := shake(t, dial(t, n))
 	if err != nil || !strings.HasPrefix(header, "HTTP/1.1 101 ") {
@@ -266,4 +268,12 @@ func topicNames(prefix string, n int) []string {
 		names[i] = fmt.Sprintf("%s.%d", prefix, i)
 	}
 	return names
+}
+
+func wantRead(t *testing.T, nc net.Conn, want string) {
+	t.Helper()
+	b := make([]byte, len(want))
+	if _, err := io.ReadFull(nc, b); err != nil || string(b) != want {
+		t.Fatalf("read %q, %v; want %q", b, err, want)
+	}
 }

@@ -1,4 +1,6 @@
-package sink
+// Package subject turns topics into NATS subjects and back. Every subject is legal, two topics never share one, and nothing
+// that an upstream sends can choose one outside its feed's template.
+package subject
 
 import (
 	"errors"
@@ -6,12 +8,12 @@ import (
 	"strings"
 )
 
-// MaxSubject is the longest subject that is ever published, in bytes. A NATS server closes the connection over a longer
+// MaxLength is the longest subject that is ever published, in bytes. A NATS server closes the connection over a longer
 // control line than it allows (4,096 bytes as it comes), and the NATS client then never dials again.
-const MaxSubject = 1024
+const MaxLength = 1024
 
-// ErrSubjectTooLong means that a topic can have no subject, because it or its notices' would pass MaxSubject.
-var ErrSubjectTooLong = fmt.Errorf("the subject is longer than %d bytes", MaxSubject)
+// ErrTooLong means that a topic can have no subject, because it or its notices' would pass MaxLength.
+var ErrTooLong = fmt.Errorf("the subject is longer than %d bytes", MaxLength)
 
 var errNotASubject = errors.New("not something that EncodeToken or EncodeTopic writes")
 
@@ -95,27 +97,22 @@ func decode(encoded string, again func(string) string) (string, error) {
 	return "", errNotASubject
 }
 
-// NoticeKind says what a notice about a topic tells.
-type NoticeKind string
+// NoticeRoot is the first token of every notice. No template may begin with it.
+const NoticeRoot = "feedmux"
 
-const (
-	GapNotice   NoticeKind = "gap"   // the topic went dark, or came back
-	TopicNotice NoticeKind = "topic" // its state in the ledger changed
-)
+// longestKind stands for the longest kind of notice about a topic.
+const longestKind = "topic"
 
-// noticeRoot is the first token of every notice. No template may begin with it.
-const noticeRoot = "feedmux"
-
-// NoticeSubject is where notices about one topic of a feed go.
-func NoticeSubject(kind NoticeKind, feed, topic string) (string, error) {
-	s := noticeRoot + "." + string(kind) + "." + EncodeToken(feed) + "." + EncodeTopic(topic)
-	if len(s) > MaxSubject {
-		return "", ErrSubjectTooLong
+// Notice is where notices of a kind about one topic of a feed go: gap, topic.
+func Notice(kind, feed, topic string) (string, error) {
+	s := NoticeRoot + "." + kind + "." + EncodeToken(feed) + "." + EncodeTopic(topic)
+	if len(s) > MaxLength {
+		return "", ErrTooLong
 	}
 	return s, nil
 }
 
-// FeedNoticeSubject is where notices about a feed as a whole go.
-func FeedNoticeSubject(feed string) string {
-	return noticeRoot + ".feed." + EncodeToken(feed)
+// FeedNotice is where notices about a feed as a whole go.
+func FeedNotice(feed string) string {
+	return NoticeRoot + ".feed." + EncodeToken(feed)
 }

@@ -1,4 +1,4 @@
-package sink
+package subject
 
 import (
 	"errors"
@@ -6,18 +6,15 @@ import (
 	"strings"
 )
 
-// DefaultTemplate is the subject of a feed's topics unless the configuration says otherwise.
-const DefaultTemplate = "feed.{feed}.{topic}"
-
 // Template says on which subject each topic of a feed is published. The zero Template is not valid.
 type Template struct {
 	before, after string // what stands around {topic}, separators included
 }
 
-// ParseTemplate reads a template such as "feed.{feed}.{topic}". Variables fill whole tokens. {topic} is needed, and
+// Parse reads a template such as "feed.{feed}.{topic}". Variables fill whole tokens. {topic} is needed, and
 // once; {feed} may be left out. Every other token is letters, digits, '_' and '-'. The first is not a variable, does not
 // begin with '_', and is not "feedmux".
-func ParseTemplate(s string) (Template, error) {
+func Parse(s string) (Template, error) {
 	tokens := strings.Split(s, ".")
 	topics := 0
 	for i, token := range tokens {
@@ -42,8 +39,8 @@ func ParseTemplate(s string) (Template, error) {
 		return Template{}, errors.New("the first token is a word, not a variable")
 	case first[0] == '_':
 		return Template{}, errors.New("subjects that begin with '_' belong to NATS clients")
-	case first == noticeRoot:
-		return Template{}, fmt.Errorf("subjects that begin with %q are for notices", noticeRoot)
+	case first == NoticeRoot:
+		return Template{}, fmt.Errorf("subjects that begin with %q are for notices", NoticeRoot)
 	case topics != 1:
 		return Template{}, errors.New("{topic} is needed exactly once")
 	}
@@ -57,15 +54,15 @@ func (t Template) Root() string {
 	return root
 }
 
-// Subject is where topic is published. The error is ErrSubjectTooLong.
+// Subject is where topic is published. The error is ErrTooLong.
 func (t Template) Subject(feed, topic string) (string, error) {
 	before, after := t.around(feed)
 	s := before + EncodeTopic(topic) + after
-	if len(s) > MaxSubject {
-		return "", ErrSubjectTooLong
+	if len(s) > MaxLength {
+		return "", ErrTooLong
 	}
-	// A topic that could not be announced is not taken either. TopicNotice is the longest kind.
-	if _, err := NoticeSubject(TopicNotice, feed, topic); err != nil {
+	// A topic that could not be announced is not taken either.
+	if _, err := Notice(longestKind, feed, topic); err != nil {
 		return "", err
 	}
 	return s, nil

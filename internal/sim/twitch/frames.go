@@ -1,4 +1,4 @@
-package sim
+package twitch
 
 import (
 	"bytes"
@@ -15,27 +15,28 @@ import (
 //go:embed data/twitch-pubsub-frames.jsonl
 var twitchFrames []byte
 
-// TwitchFrame is a frame that Twitch sent; see data/README.md.
-type TwitchFrame struct {
-	At    time.Time `json:"at"` // UTC, to the second
-	Frame string    `json:"frame"`
+// Frame is a frame that Twitch sent; see data/README.md.
+type Frame struct {
+	At   time.Time `json:"at"` // UTC, to the second
+	Text string    `json:"frame"`
 }
 
-// TwitchFrames returns the real PubSub frames that the simulator is made from, in the order of the file.
-func TwitchFrames() []TwitchFrame {
-	var frames []TwitchFrame
+// Frames returns the real PubSub frames that the simulator is made from, in the order of the file.
+func Frames() []Frame {
+	var frames []Frame
 	for line := range bytes.Lines(twitchFrames) {
-		var f TwitchFrame
+		var f Frame
 		if err := json.Unmarshal(line, &f); err != nil {
-			panic(fmt.Sprintf("sim: bug: embedded frames: %v", err))
+			panic(fmt.Sprintf("twitch: bug: embedded frames: %v", err))
 		}
 		frames = append(frames, f)
 	}
 	return frames
 }
 
-// numberMarks says where an event carries its number: in the digits after the last occurrence of the first of these texts that
-// its body holds. Each is the key of a figure that varies in the real frames of one kind, so the bytes keep their shape.
+// numberMarks says where an event carries its number: in the digits after the last occurrence of the first of these texts
+// that its body holds. Each is the key of a figure that varies in the real frames of one kind, so the bytes keep their
+// shape.
 var numberMarks = [...]string{
 	`"viewers":`,                // viewcount
 	`"play_delay":`,             // stream-up
@@ -51,7 +52,8 @@ var numberMarks = [...]string{
 	`"channel_id":"`,            // user-subscribe-events
 }
 
-// findNumber returns where the number's digits are in body, in which a quote is spelled quote; ok is false if there are none.
+// findNumber returns where the number's digits are in body, in which a quote is spelled quote; ok is false if there are
+// none.
 func findNumber(body []byte, quote string) (from, to int, ok bool) {
 	for _, mark := range numberMarks {
 		if quote != `"` {
@@ -102,14 +104,8 @@ const (
 )
 
 // times finds the times in an escaped body: the key, then a number or a string.
-var times = regexp.MustCompile(`\\"(server_time|time_of_event|time_to_expire|timestamp|created_at|redeemed_at|time)\\":(?:\\")?([0-9][^,}"\\]*)`)
-
-// The envelope of a MESSAGE, as Twitch writes it.
-const (
-	envelopeHead   = `{"type":"MESSAGE","data":{"topic":"`
-	envelopeMiddle = `","message":"`
-	envelopeTail   = `"}}`
-)
+var times = regexp.MustCompile(
+	`\\"(server_time|time_of_event|time_to_expire|timestamp|created_at|redeemed_at|time)\\":(?:\\")?([0-9][^,}"\\]*)`)
 
 // library holds the templates by the kind of topic that they came for: its name up to the first dot.
 type library map[string][]*template
@@ -119,12 +115,12 @@ const fallbackKind = "video-playback-by-id"
 
 func newLibrary() library {
 	lib := library{}
-	for _, f := range TwitchFrames() {
-		rest, ok1 := strings.CutPrefix(f.Frame, envelopeHead)
-		topic, rest, ok2 := strings.Cut(rest, envelopeMiddle)
-		body, ok3 := strings.CutSuffix(rest, envelopeTail)
+	for _, f := range Frames() {
+		rest, ok1 := strings.CutPrefix(f.Text, realEnvelope.head)
+		topic, rest, ok2 := strings.Cut(rest, realEnvelope.middle)
+		body, ok3 := strings.CutSuffix(rest, realEnvelope.tail)
 		if !ok1 || !ok2 || !ok3 {
-			panic("sim: bug: an embedded frame is no MESSAGE: " + f.Frame)
+			panic("twitch: bug: an embedded frame is no MESSAGE: " + f.Text)
 		}
 		kind := kindOf(topic)
 		lib[kind] = append(lib[kind], newTemplate([]byte(body), f.At))
@@ -152,7 +148,7 @@ func newTemplate(body []byte, at time.Time) *template {
 	}
 	from, to, ok := findNumber(body, `\"`)
 	if !ok {
-		panic("sim: bug: an embedded frame has no place for a number: " + string(body))
+		panic("twitch: bug: an embedded frame has no place for a number: " + string(body))
 	}
 	cuts := []cut{{from: from, to: to, kind: holeNumber}}
 	own := at // the event's own time
@@ -183,7 +179,7 @@ func parseTime(key, value string) (holeKind, time.Time) {
 	n, err1 := strconv.ParseInt(whole, 10, 64)
 	micros, err2 := strconv.ParseInt("0"+fraction, 10, 64)
 	if err1 != nil || err2 != nil || hasFraction && len(fraction) != 6 {
-		panic("sim: bug: an embedded frame has an odd time: " + value)
+		panic("twitch: bug: an embedded frame has an odd time: " + value)
 	}
 	switch {
 	case hasFraction:

@@ -1,7 +1,6 @@
-package sim
+package twitch
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -10,7 +9,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"feedmux/internal/sim"
+	"feedmux/internal/sim/upstream"
 )
 
 // serveLoopback serves on a real socket until stop is called or the test ends.
@@ -55,7 +58,7 @@ func joinLoopback(t testing.TB, address string, topics ...string) *rawClient {
 }
 
 func TestSaturationOverRealSocketsLosesNothing(t *testing.T) {
-	s, address, stop := serveLoopback(t, PubSubOptions{Saturate: true, SendBuffer: 64 << 10})
+	s, address, stop := serveLoopback(t, PubSubOptions{Options: upstream.Options{Saturate: true, SendBuffer: 64 << 10}})
 	c := joinLoopback(t, address, append(topicNames("video-playback-by-id", 25), topicNames("hype-train-events-v1", 25)...)...)
 	last := map[string]uint64{}
 	total := 0
@@ -111,22 +114,36 @@ func FuzzClientBytes(f *testing.F) {
 	f.Add([]byte("\x89\x00\x8a\x80\x00\x00\x00\x00"))
 	f.Add([]byte("\x82\xfe\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s := NewPubSub(PubSubOptions{})
-		_, server := newPair(serverAddr)
-		c := s.admit(server)
-		c.br, c.upgraded = bufio.NewReader(bytes.NewReader(b)), true
-		if err := c.read(); err == nil {
-			t.Error("the reader ended without an error")
-		}
-		if len(c.topics) > 50 || len(c.out) > 256+2*len(b)+60*len(c.marks) {
-			t.Errorf("%d bytes made %d topics and %d bytes of answers", len(b), len(c.topics), len(c.out))
-		}
+		synctest.Test(t, func(t *testing.T) {
+			s, n := start(t, PubSubOptions{})
+			c, _, err := shake(t, dial(t, n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.nc.Write(b) // fails where the bytes before ended the connection
+			c.nc.(*sim.Conn).CloseWrite()
+			synctest.Wait()
+			if s.Open() != 0 {
+				t.Error("a FIN did not end the reader")
+			}
+			frames, size := 0, 0
+			for {
+				_, payload, err := c.readFrame()
+				if err != nil {
+					break
+				}
+				frames, size = frames+1, size+len(payload)
+			}
+			if topics := s.Conns()[0].MaxTopics; topics > 50 || size > 256+2*len(b)+60*frames || frames > 1+len(b)/2 {
+				t.Errorf("%d bytes made %d topics and %d frames of answers with %d bytes", len(b), topics, frames, size)
+			}
+		})
 	})
 }
 
 // BenchmarkSaturate measures both ends together: ten clients read as fast as they can and look at nothing.
 func BenchmarkSaturate(b *testing.B) {
-	s, address, _ := serveLoopback(b, PubSubOptions{Saturate: true, Idle: -1, WSPing: -1})
+	s, address, _ := serveLoopback(b, PubSubOptions{Options: upstream.Options{Saturate: true, WSPing: -1}, Idle: -1})
 	var readers sync.WaitGroup
 	var bytesRead atomic.Int64
 	defer readers.Wait()
@@ -180,7 +197,7 @@ func BenchmarkRenumber(b *testing.B) {
 		f.topics = append(f.topics, s.topicLocked(name))
 		f.base = append(f.base, 1_000_000)
 	}
-	f.build(time.Now(), envelopeHead, envelopeMiddle, envelopeTail)
+	f.build(time.Now(), realEnvelope)
 	b.ReportAllocs()
 	for i := 0; i < b.N; i += len(f.spots) {
 		for k := range f.base {

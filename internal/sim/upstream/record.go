@@ -1,0 +1,57 @@
+package upstream
+
+import (
+	"slices"
+	"time"
+)
+
+// Record is what is known of one socket, whatever the protocol. It is the receiver's to keep.
+type Record struct {
+	ID       int    // in the order of accepting, from 1
+	Remote   string // the client's address
+	Accepted time.Time
+	Upgraded time.Time // when its handshake was answered with 101; zero: it was not
+	Ended    time.Time // when a FIN or RST was first seen or sent; zero: open
+	Why      string    // it ended, or is about to: for people
+	Muted    bool
+}
+
+// RecordLocked returns what is known of the client now.
+func (c *Client) RecordLocked() Record {
+	r := c.rec
+	r.Muted = c.muted
+	return r
+}
+
+// Rule names a rule of an upstream.
+type Rule string
+
+// The rules that every upstream can have.
+const (
+	RuleBacklog     Rule = "backlog"     // reads too slowly
+	RuleConnections Rule = "connections" // too many at a time
+	RuleFrame       Rule = "frame"       // what no WebSocket client may send, an unmasked frame above all
+	RuleHandshake   Rule = "handshake"   // no WebSocket handshake
+	RuleWSPong      Rule = "ws_pong"     // a WebSocket ping was not answered
+)
+
+// Violation is a rule that a client broke.
+type Violation struct {
+	At     time.Time
+	Conn   int
+	Rule   Rule
+	Detail string // for people; holds no token
+}
+
+// ViolationLocked notes that the client broke a rule.
+func (c *Client) ViolationLocked(rule Rule, detail string) {
+	c.s.violations = AppendBounded(c.s.violations, Violation{time.Now(), c.ID, rule, detail})
+	c.s.Log.Warn("rule broken", "conn", c.ID, "rule", rule, "detail", detail)
+}
+
+// Violations returns the rules that clients broke, oldest first. Rules that are switched off cannot be broken.
+func (s *Server) Violations() []Violation {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	return slices.Clone(s.violations)
+}

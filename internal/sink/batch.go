@@ -1,0 +1,61 @@
+package sink
+
+import (
+	"runtime"
+
+	"feedmux/internal/subject"
+	"feedmux/pool"
+)
+
+// batch is where one reader gathers the events of a burst, in a chunk of its own. So the buffer's lock is taken once
+// for a burst, and a full chunk goes on to the publisher as it is.
+type batch struct {
+	feed  *feed
+	from  *source
+	chunk *chunk
+}
+
+func newBatch(f *feed, c *chunk) *batch { return &batch{feed: f, from: &source{feed: f}, chunk: c} }
+
+// Add copies e. An event that has no subject to be published on is dropped and counted.
+func (b *batch) Add(e *pool.Event) {
+	if len(e.Subject) > subject.MaxLength {
+		b.feed.dropped[BadSubject].Add(1)
+		return
+	}
+	var topic []byte
+	if b.feed.core.opts.Headers == HeadersFull {
+		topic = e.Topic
+	}
+	if n := len(topic) + len(e.Payload); !b.chunk.fits(n) {
+		b.Flush()
+		if !b.chunk.fits(n) {
+			b.chunk = newChunk(n)
+		}
+	}
+	if b.from.slot != e.Slot || b.from.life != e.Life {
+		b.from = &source{b.feed, e.Slot, e.Life}
+	}
+	b.chunk.add(b.from, e, topic)
+}
+
+// Flush hands on what was added. What finds no room is dropped and counted.
+func (b *batch) Flush() {
+	if len(b.chunk.entries) == 0 {
+		return
+	}
+	buffer := b.feed.core.buffer
+	var full, late int
+	b.chunk, full, late = buffer.put(b.feed, b.chunk)
+	if buffer.behind.Load() {
+		// Many readers that always find something to read would leave the publisher a small share of the
+		// processors, and what waits would grow. This is no waiting: if the publisher cannot go on, it returns at once.
+		runtime.Gosched()
+	}
+	if full > 0 {
+		b.feed.dropped[BufferFull].Add(uint64(full))
+	}
+	if late > 0 {
+		b.feed.dropped[Drain].Add(uint64(late))
+	}
+}
