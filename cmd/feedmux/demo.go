@@ -109,18 +109,26 @@ func demo(ctx context.Context, out, errOut io.Writer, o demoOptions) error {
 		d.close()
 		return err
 	}
+	cuts := "no connection is cut"
+	if o.cutEvery > 0 {
+		cuts = fmt.Sprintf("a connection is cut about every %s", o.cutEvery)
+	}
 	fmt.Fprintf(out, `feedmux demo: everything in one process, on loopback
 
-  upstream   ws://%s (simulated Twitch PubSub, %g events/s, a connection is cut about every %s)
-  NATS       %s        try: nats sub -s %s 'feed.>'
-  HTTP       http://%s         try: /api/status, /metrics, /readyz
+  upstream   ws://%s: a simulated Twitch PubSub, %g events/s, %s
+  NATS       %s: try nats sub -s %s 'feed.>'
+  HTTP       http://%s: try /api/status, /metrics, /readyz
 
-`, upstream.Addr(), o.rate, o.cutEvery, natsURL, natsURL, d.http.Addr())
+`, upstream.Addr(), o.rate, cuts, natsURL, natsURL, d.http.Addr())
 	if err := p.print(out); err != nil {
 		d.close()
 		return err
 	}
-	fmt.Fprintln(out)
+	fmt.Fprint(out, `
+Each second, one character for each of the connections:
+# all of its topics are confirmed   + connected   - dialing   x waiting or leaving   · not needed
+
+`)
 
 	var viewing sync.WaitGroup
 	err = d.run(ctx, func() {

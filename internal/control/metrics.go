@@ -89,7 +89,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 func (c *collector) Collect(to chan<- prometheus.Metric) {
 	a := c.o.ask(context.Background(), c.o.Feeds, false)
 	if err := a.silent(); err != nil {
-		c.complain.Do(func() { c.o.Log.Warn("metrics leave out what did not answer", "err", err) })
+		c.complain.Do(func() { c.o.Log.Warn("metrics leave out what did not answer", "error", err) })
 	}
 
 	c.build.send(to, 1, c.o.Version, runtime.Version())

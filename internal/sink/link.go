@@ -104,14 +104,14 @@ func (l *link) down(_ *nats.Conn, err error) {
 	l.mu.Lock()
 	l.connected = false
 	l.mu.Unlock()
-	if l.turns.Allow() {
-		l.log.Warn("NATS disconnected", "err", err)
+	if err != nil && l.turns.Allow() { // none: the daemon ends
+		l.log.Warn("NATS disconnected", "error", err)
 	}
 }
 
 func (l *link) failed(_ *nats.Conn, err error) {
 	if l.failures.Allow() {
-		l.log.Warn("NATS cannot be reached", "err", err)
+		l.log.Warn("NATS cannot be reached", "error", err)
 	}
 }
 
@@ -123,7 +123,7 @@ func (l *link) complained(_ *nats.Conn, _ *nats.Subscription, err error) {
 		l.mu.Unlock()
 	}
 	if l.complaints.Allow() {
-		l.log.Warn("NATS complained", "err", err)
+		l.log.Warn("NATS complained", "error", err)
 	}
 }
 
