@@ -32,6 +32,15 @@ func (b *Backoff) Failed(lived time.Duration) {
 	b.lived = lived
 }
 
+// Ended tells that a life ended because we wanted it to, after it had been live for lived: no failure. If it settled,
+// what failed before it is forgotten.
+func (b *Backoff) Ended(lived time.Duration) {
+	if lived > 0 && lived >= b.Settle {
+		b.failures = 0
+	}
+	b.lived = 0
+}
+
 // Failures is how many times Failed was told of something since the last settled life, the end of that life included.
 func (b *Backoff) Failures() int { return b.failures }
 

@@ -28,6 +28,7 @@ type ledger struct {
 	fading   []fading  // topics that left confirmed, oldest first, until that is announced or undone
 	refusals []refusal // oldest first, until the topic is asked for again
 
+	silent  bool   // what happens now is no news to anyone: the pool ends
 	start   uint64 // random for this start: a part of each gap's id
 	gapID   uint64
 	gaps    map[conn.Cause]uint64
@@ -169,6 +170,7 @@ func (l *ledger) unplace(r *record, now time.Time) {
 		r.dark = now // dark, but no gap: that it lost its place is announced, and why
 		l.dark++
 	}
+	l.closeGap(r, now) // nor does a gap go on
 	reason := "no slot has room"
 	if evicted {
 		reason = "a topic of higher priority took its place"
@@ -200,10 +202,17 @@ func (l *ledger) asked(r *record, now time.Time) {
 	}
 }
 
+// unasked says that the answer to an ask was none. The topic may be confirmed by an event that had been on its way since
+// an earlier ask: then nobody listened since.
 func (l *ledger) unasked(r *record, reason string, now time.Time) {
-	if r.state == conn.Asked {
-		l.setState(r, conn.Assigned, reason, now)
+	switch r.state {
+	case conn.Confirmed:
+		l.darken(r, r.since, conn.CauseProtocolError, now)
+	case conn.Asked:
+	default:
+		return
 	}
+	l.setState(r, conn.Assigned, reason, now)
 }
 
 func (l *ledger) confirm(r *record, by conn.By, now time.Time) {
@@ -246,12 +255,16 @@ func (l *ledger) darken(r *record, from time.Time, cause conn.Cause, now time.Ti
 	l.fading = append(l.fading, fading{r, r.gap, now})
 }
 
-// lighten ends the gap that a topic is in, if it is in one.
+// lighten says that a topic is not dark any more.
 func (l *ledger) lighten(r *record, now time.Time) {
 	if !r.dark.IsZero() {
 		r.dark = time.Time{}
 		l.dark--
 	}
+	l.closeGap(r, now)
+}
+
+func (l *ledger) closeGap(r *record, now time.Time) {
 	if r.gap == nil {
 		return
 	}

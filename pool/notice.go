@@ -62,6 +62,9 @@ func (l *ledger) notify(kind NoticeKind, t shard.Topic, body any) {
 }
 
 func (l *ledger) notifyTopic(r *record, state, reason string) {
+	if l.silent {
+		return
+	}
 	l.notify(NoticeTopic, r.Name, topicNotice{
 		Feed: l.opts.Conn.Feed, Topic: r.Name, Subject: r.Subject,
 		State: state, By: r.by, Since: r.since.UTC(), Reason: reason,
@@ -69,6 +72,9 @@ func (l *ledger) notifyTopic(r *record, state, reason string) {
 }
 
 func (l *ledger) notifyGap(r *record, phase string, to time.Time) {
+	if l.silent {
+		return
+	}
 	n := gapNotice{
 		ID: r.gap.id, Feed: l.opts.Conn.Feed, Topic: r.Name, Subject: r.Subject, Phase: phase,
 		From: r.gap.from.UTC(), Cause: r.gap.cause, At: "upstream", Filled: "none",

@@ -29,6 +29,8 @@ type Pool struct {
 	assignment shard.Assignment
 	ledger     *ledger
 	counters   Counters
+	newest     []shard.Wanted // what was wanted last
+	assignAt   time.Time      // when to assign again; zero: not before something changes
 	ending     bool
 }
 
@@ -37,6 +39,10 @@ type query struct {
 	ledger bool
 	reply  chan Status // room for one: the loop never waits
 }
+
+// gatherRefusals is how long the place that a refusal frees stays empty: many come together, and each change of places
+// looks at every wanted topic.
+const gatherRefusals = 200 * time.Millisecond
 
 // never is far enough for a timer.
 const never = 24 * time.Hour
@@ -107,10 +113,10 @@ func (p *Pool) Run(ctx context.Context) error {
 	for {
 		select {
 		case topics := <-p.wanted:
-			p.ledger.want(topics, time.Now())
-			p.assign(time.Now())
+			p.onWant(topics, time.Now())
 		case news := <-p.news:
 			p.ending = ctx.Err() != nil
+			p.ledger.silent = p.ending
 			p.onNews(news, time.Now())
 		case q := <-p.queries:
 			q.reply <- p.status(q.ledger)
@@ -129,10 +135,10 @@ func (p *Pool) onTime(now time.Time) time.Time {
 		return wake
 	}
 	pardoned, next := p.ledger.pardon(now)
-	if pardoned {
+	if pardoned || !p.assignAt.IsZero() && !now.Before(p.assignAt) {
 		p.assign(now)
 	}
-	for _, t := range []time.Time{next, p.ledger.announce(now)} {
+	for _, t := range []time.Time{next, p.assignAt, p.ledger.announce(now)} {
 		if !t.IsZero() && t.Before(wake) {
 			wake = t
 		}
@@ -140,8 +146,18 @@ func (p *Pool) onTime(now time.Time) time.Time {
 	return wake
 }
 
+func (p *Pool) onWant(topics []shard.Wanted, now time.Time) {
+	if p.newest != nil && slices.Equal(topics, p.newest) {
+		return
+	}
+	p.newest = topics
+	p.ledger.want(topics, now)
+	p.assign(now)
+}
+
 // assign places the wanted topics and gives every conn whose topics changed its new order.
 func (p *Pool) assign(now time.Time) {
+	p.assignAt = time.Time{}
 	room := make(shard.Room, p.opts.Conn.Connections)
 	for i := range room {
 		room[i] = p.opts.TopicsPerConnection
@@ -185,9 +201,7 @@ func (p *Pool) onNews(news conn.News, now time.Time) {
 		p.counters.Dials[result]++
 	case conn.LifeEnded:
 		p.counters.Disconnects[n.Cause]++
-		if !p.ending { // what is closed on purpose at the end is no news to anyone
-			p.ledger.lifeEnded(n.Slot, n.LastFrame, n.Cause, now)
-		}
+		p.ledger.lifeEnded(n.Slot, n.LastFrame, n.Cause, now)
 	case conn.TopicNews:
 		p.onTopics(n, now)
 	case conn.PongNews:
@@ -248,8 +262,8 @@ func (p *Pool) onTopics(n conn.TopicNews, now time.Time) {
 			p.ledger.unasked(r, n.Reason, n.At)
 		}
 	}
-	if refused && !p.ending {
-		p.assign(now) // a refusal frees a place
+	if refused && p.assignAt.IsZero() {
+		p.assignAt = now.Add(gatherRefusals) // a refusal frees a place
 	}
 }
 

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"feedmux/limiter"
@@ -18,6 +19,7 @@ type Account struct {
 	limit  int
 	dials  *limiter.Budget
 	places chan struct{} // one value for each place that is taken: a full channel is a full account
+	open   atomic.Int32  // of these, sockets that are open, being opened, or held
 }
 
 // NewAccount makes an account that has room for connections sockets, open or being opened, and lets at most inFlight
@@ -41,13 +43,18 @@ func (a *Account) turn(ctx context.Context) (dialled func(), err error) {
 	}
 	dialled, err = a.dials.Acquire(ctx)
 	if err != nil {
-		a.leave()
+		<-a.places
+		return nil, err
 	}
-	return dialled, err
+	a.open.Add(1)
+	return dialled, nil
 }
 
 // leave frees a place whose socket the peer knows to be closed, or that was never opened.
-func (a *Account) leave() { <-a.places }
+func (a *Account) leave() {
+	a.open.Add(-1)
+	<-a.places
+}
 
 // leaveLater frees a place after hold: the peer may still count its socket.
 func (a *Account) leaveLater() { time.AfterFunc(hold, a.leave) }
@@ -55,5 +62,5 @@ func (a *Account) leaveLater() { time.AfterFunc(hold, a.leave) }
 // Name is what people call the account.
 func (a *Account) Name() string { return a.name }
 
-// Connections is how many places are taken, of how many.
-func (a *Account) Connections() (taken, limit int) { return len(a.places), a.limit }
+// Connections is how many sockets the upstream may count now, and how many there may be at most.
+func (a *Account) Connections() (open, limit int) { return int(a.open.Load()), a.limit }

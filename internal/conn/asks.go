@@ -39,6 +39,7 @@ type ask struct {
 	by        By
 	reason    string
 	queued    bool      // its ask is in the outbox
+	wrote     bool      // it was asked for: the upstream may send it, whatever it answered
 	alone     bool      // ask for it in a message of its own: it was in a batch that was refused
 	since     time.Time // asked: when it was written
 	notBefore time.Time // assigned: when it may be asked for
@@ -61,44 +62,50 @@ func newAsks(o *Options) asks {
 	}
 }
 
-// want takes the topics that are wanted now, whole. It returns what is known already of topics that the ledger knows
-// nothing of, because they were removed and wanted again before this conn saw it.
-func (a *asks) want(topics []*Topic, l *life) (known []TopicNews) {
+// want takes the topics that are wanted now, whole. It returns all that is known of them already: the ledger may know
+// nothing of it, because a topic lost its place and got it back, or was removed and wanted again, before this Conn saw
+// it. A topic that was refused is asked for again: else it would have no place here.
+func (a *asks) want(topics []*Topic, l *life) (news []TopicNews) {
 	before := a.byName
+	type said struct {
+		state  TopicState
+		by     By
+		reason string
+	}
+	known := make(map[said][]*Topic)
+	now := time.Now()
 	a.list = make([]*ask, 0, len(topics))
 	a.byName = make(map[shard.Topic]*ask, len(topics))
 	for _, t := range topics {
 		k := before[t.Name]
-		switch {
-		case k == nil:
+		if k == nil || k.state == Refused {
 			k = &ask{topic: t, state: Assigned}
-		case k.topic == t:
-		case k.state == Refused: // added again: ask again
-			k = &ask{topic: t, state: Assigned}
-		default:
+		} else if k.topic != t {
 			k.topic = t
 			l.rename(t)
-			if k.state != Assigned {
-				known = append(known, TopicNews{
-					Topics: []*Topic{t}, State: k.state, By: k.by, Reason: k.reason, At: time.Now(),
-				})
-			}
+		}
+		if k.state != Assigned {
+			word := said{k.state, k.by, k.reason}
+			known[word] = append(known[word], t)
 		}
 		a.list = append(a.list, k)
 		a.byName[t.Name] = k
 	}
 	for name, k := range before {
-		if a.byName[name] == nil && (k.queued || k.state == Asked || k.state == Confirmed) {
+		if a.byName[name] == nil && (k.queued || k.wrote && k.state != Refused) {
 			a.drops = append(a.drops, name)
 		}
 	}
-	return known
+	for word, topics := range known {
+		news = append(news, TopicNews{Topics: topics, State: word.state, By: word.by, Reason: word.reason, At: now})
+	}
+	return news
 }
 
 // next gives the frame to write now, if there is one and the window allows it. sent is called once it is written.
 func (a *asks) next(l *life, now time.Time) (f *frame, sent func()) {
-	if len(a.outbox) == 0 {
-		a.fill(l, now)
+	for len(a.outbox) == 0 && a.fill(l, now) {
+		// what was settled at once, or dropped without a word, left room for more
 	}
 	a.paused = time.Time{}
 	if len(a.outbox) == 0 {
@@ -114,8 +121,9 @@ func (a *asks) next(l *life, now time.Time) (f *frame, sent func()) {
 	return f, sent
 }
 
-// fill lets the session say the next change: at most a batch of new topics, or one that must be asked for alone.
-func (a *asks) fill(l *life, now time.Time) {
+// fill lets the session say the next change: at most a batch of new topics, or one that must be asked for alone. It
+// reports whether there was anything to change.
+func (a *asks) fill(l *life, now time.Time) bool {
 	a.outbox = nil
 	drop := a.drops[:min(len(a.drops), a.batch)]
 	a.drops = a.drops[len(drop):]
@@ -135,23 +143,27 @@ func (a *asks) fill(l *life, now time.Time) {
 		}
 	}
 	if len(add) == 0 && len(drop) == 0 {
-		return
+		return false
 	}
 	a.out.Reset()
 	l.change(add, drop, &a.out)
 	a.reply(a.out.Frames)
 	a.atOnce = append(a.atOnce, a.out.Settled...)
+	return true
 }
 
 // due says whether k is to be asked for.
 func (k *ask) due(now time.Time) bool {
-	switch k.state {
-	case Assigned:
-		return !now.Before(k.notBefore)
-	case Asked:
-		return k.tries < askTries && now.Sub(k.since) >= answerWithin
+	return (k.state == Assigned || k.state == Asked && k.tries < askTries) && !now.Before(k.dueAt())
+}
+
+// dueAt is when k is to be asked for, the first time or again; or, once it was asked for often enough, when the patience
+// with its life ends.
+func (k *ask) dueAt() time.Time {
+	if again := k.since.Add(answerWithin); k.state == Asked && again.After(k.notBefore) {
+		return again
 	}
-	return false
+	return k.notBefore
 }
 
 // reply takes what the session says, after what it said before.
@@ -171,6 +183,9 @@ func (a *asks) reply(frames []protocol.Frame) {
 func (a *asks) ping(l *life) {
 	a.out.Reset()
 	l.ping(&a.out)
+	if len(a.outbox) > 0 && a.outbox[0].ping {
+		return // the window is so narrow that the one before still waits
+	}
 	var first []frame
 	for _, f := range a.out.Frames {
 		first = append(first, frame{Frame: f, ping: true})
@@ -182,8 +197,9 @@ func (a *asks) ping(l *life) {
 func (a *asks) written(f *frame, now time.Time) []TopicNews {
 	news := TopicNews{State: Asked, At: now}
 	for _, k := range f.asks {
+		k.queued, k.wrote = false, true
 		if a.byName[k.topic.Name] == k && k.state != Confirmed {
-			k.state, k.since, k.queued = Asked, now, false
+			k.state, k.since = Asked, now
 			k.tries++
 			news.Topics = append(news.Topics, k.topic)
 		}
@@ -209,7 +225,7 @@ func (a *asks) settle(s protocol.Settlement, l *life, now time.Time) []TopicNews
 	for _, name := range s.Topics {
 		k := a.byName[name]
 		if k == nil || !k.awaits(s.Verdict) {
-			continue // the answer to an ask from before the topic was removed and wanted again
+			continue
 		}
 		k.queued, k.tries, k.reason, k.by = false, 0, s.Reason, ""
 		switch s.Verdict {
@@ -233,17 +249,24 @@ func (a *asks) settle(s protocol.Settlement, l *life, now time.Time) []TopicNews
 	return []TopicNews{news}
 }
 
-// awaits says whether a verdict can be one on this ask. An upstream may refuse what it confirmed before, and a session
-// what it was about to ask for; every other verdict answers an ask that was written.
+// awaits says whether a verdict can be one on this ask. One on an ask from before the topic was removed and wanted again
+// cannot. An event may have confirmed the topic before the answer came: it may have been on its way since before. An
+// upstream may refuse what it confirmed, and a session what it was about to ask for.
 func (k *ask) awaits(v protocol.Verdict) bool {
-	return k.state == Asked || v == protocol.Refused && (k.queued || k.state == Confirmed)
+	switch k.state {
+	case Asked:
+		return true
+	case Confirmed:
+		return k.by == ByEvent || v == protocol.Refused
+	}
+	return k.queued && v == protocol.Refused
 }
 
 // byEvent confirms the topics that sent an event before the upstream answered.
-func (a *asks) byEvent(topics []shard.Topic, at time.Time) []TopicNews {
+func (a *asks) byEvent(topics []*Topic, at time.Time) []TopicNews {
 	news := TopicNews{State: Confirmed, By: ByEvent, At: at}
-	for _, name := range topics {
-		if k := a.byName[name]; k != nil && k.state == Asked {
+	for _, t := range topics {
+		if k := a.byName[t.Name]; k != nil && k.topic == t && k.state == Asked {
 			k.state, k.by, k.tries, k.failures = Confirmed, ByEvent, 0, 0
 			news.Topics = append(news.Topics, k.topic)
 		}
@@ -266,22 +289,15 @@ func (a *asks) unanswered(now time.Time) bool {
 
 // wake is when next or unanswered has something new to say; zero: never.
 func (a *asks) wake() (wake time.Time) {
-	sooner := func(t time.Time) {
-		if wake.IsZero() || t.Before(wake) {
-			wake = t
-		}
-	}
 	if !a.paused.IsZero() {
-		sooner(a.paused)
+		return a.paused // whatever else is due then
 	}
 	for _, k := range a.list {
-		switch {
-		case k.state == Asked:
-			if k.tries >= askTries || a.paused.IsZero() {
-				sooner(k.since.Add(answerWithin))
-			}
-		case k.state == Assigned && a.paused.IsZero():
-			sooner(k.notBefore)
+		if k.state != Assigned && k.state != Asked {
+			continue
+		}
+		if at := k.dueAt(); wake.IsZero() || at.Before(wake) {
+			wake = at
 		}
 	}
 	return wake

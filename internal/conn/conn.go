@@ -31,13 +31,14 @@ type Conn struct {
 	rand      *rand.Rand
 	backoff   limiter.Backoff
 	pacer     limiter.Pacer
-	retryAt   time.Time          // waiting: when to dial
+	retryAt   time.Time          // no dial before: kept while closed, or topics that come and go would undo the backoff
 	attempt   int                // dials so far: each takes the host's next address
 	undial    context.CancelFunc // dialing: gives it up
 	life      *life              // opening, live, leaving
 	lives     int
 	liveSince time.Time // zero before the first application frame of this life
 	ending    Cause     // why we ended this life, if it was us
+	mute      bool      // a write failed: the socket sees to it that the reader ends within seconds, and knows why
 	pings     pings
 	asks      asks
 	children  sync.WaitGroup
@@ -129,7 +130,7 @@ func (c *Conn) nextWake() time.Time {
 	case Waiting:
 		sooner(c.retryAt)
 	case Opening, Live:
-		if c.ending != "" {
+		if c.ending != "" || c.mute {
 			break // only the reader's last word is awaited
 		}
 		sooner(c.pings.next)
@@ -149,7 +150,11 @@ func (c *Conn) onOrder(ctx context.Context, topics []*Topic) {
 	c.want = topics
 	switch c.state {
 	case Closed:
-		if len(topics) > 0 {
+		switch {
+		case len(topics) == 0:
+		case time.Now().Before(c.retryAt):
+			c.setState(Waiting, "", nil)
+		default:
 			c.dial(ctx)
 		}
 	case Waiting:
@@ -161,6 +166,9 @@ func (c *Conn) onOrder(ctx context.Context, topics []*Topic) {
 			c.undial()
 		}
 	case Opening, Live:
+		if c.ending != "" {
+			return
+		}
 		if len(topics) == 0 {
 			c.leave(CauseDrain, 1001)
 			return
@@ -208,7 +216,7 @@ func (c *Conn) onHeard(h heard) {
 		c.report(c.asks.settle(s, h.life, time.Now()))
 	}
 	c.report(c.asks.byEvent(h.first, h.at))
-	if c.state == Leaving {
+	if c.ending != "" {
 		return
 	}
 	c.asks.reply(h.frames)
@@ -238,20 +246,25 @@ func (c *Conn) onEnded(ctx context.Context, e ended) {
 	if !c.liveSince.IsZero() {
 		lived = now.Sub(c.liveSince)
 	}
-	c.backoff.Failed(lived)
+	if c.retryAt = now; cause == CauseDrain {
+		c.backoff.Ended(lived)
+	} else {
+		c.backoff.Failed(lived)
+		c.retryAt = now.Add(c.backoff.Next(c.rand))
+	}
+	close(l.over)
 	c.life = nil
 	c.current.Store(nil)
-	c.up <- LifeEnded{Slot: c.slot, LastFrame: l.sock.LastRead(), Cause: cause}
-	c.again(ctx, now, cause, e.err)
+	c.up <- LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: cause}
+	c.again(ctx, cause, e.err)
 }
 
 // again goes on after a dial that failed or a life that ended.
-func (c *Conn) again(ctx context.Context, now time.Time, cause Cause, err error) {
+func (c *Conn) again(ctx context.Context, cause Cause, err error) {
 	if len(c.want) == 0 || ctx.Err() != nil {
 		c.setState(Closed, cause, nil)
 		return
 	}
-	c.retryAt = now.Add(c.backoff.Next(c.rand))
 	c.setState(Waiting, cause, err)
 }
 
@@ -264,7 +277,7 @@ func (c *Conn) onTime(ctx context.Context, now time.Time) {
 	case Opening, Live:
 		last := c.life.sock.LastRead()
 		switch {
-		case c.ending != "":
+		case c.ending != "" || c.mute:
 		case c.pings.dead(now, last):
 			c.fail(CausePingTimeout)
 		case c.opts.Silence > 0 && now.Sub(last) >= c.opts.Silence:
@@ -280,7 +293,7 @@ func (c *Conn) onTime(ctx context.Context, now time.Time) {
 // pump writes what is due, as far as the subscribe rate allows: pings first, then what the session wants to say, then
 // asks.
 func (c *Conn) pump(now time.Time) {
-	for c.ending == "" {
+	for c.ending == "" && !c.mute {
 		if c.pings.wanted(now) {
 			c.asks.ping(c.life)
 			c.pings.next = c.pacer.Next(now, c.rand)
@@ -293,9 +306,10 @@ func (c *Conn) pump(now time.Time) {
 		err := c.life.sock.Write(socketKind(frame.Kind), frame.Payload)
 		sent()
 		if err != nil {
-			c.fail(judge(err))
+			c.mute = true
 			return
 		}
+		now = time.Now() // the write may have taken a while
 		if frame.ping {
 			c.pings.written(now, c.opts.PingTimeout)
 		}

@@ -17,6 +17,7 @@ type dialled struct {
 	waited   time.Duration
 	err      error
 	turned   bool // the dial had its turn, so it took a place
+	began    bool // something may have been opened
 }
 
 // dial waits for its turn and opens the next life, in a goroutine of its own: the conn goes on receiving orders.
@@ -43,9 +44,10 @@ func (o *Options) dial(ctx context.Context, attempt int) (d dialled) {
 	if d.endpoint, d.err = o.Protocol.Endpoint(ctx); d.err != nil {
 		return d
 	}
+	d.began = true
 	d.sock, d.err = socket.Dial(ctx, socket.Options{
 		URL: d.endpoint.URL, Header: d.endpoint.Header, Timeout: o.DialTimeout, MaxMessage: o.MaxMessage,
-		Attempt: attempt, DialContext: o.DialContext,
+		Attempt: attempt, DialContext: o.DialContext, Secrets: []string{d.endpoint.Token},
 	})
 	return d
 }
@@ -57,7 +59,7 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		cause := judge(d.err)
 		switch {
 		case !d.turned:
-		case unopened(d.err):
+		case !d.began || unopened(d.err):
 			c.opts.Account.leave()
 		default:
 			c.opts.Account.leaveLater()
@@ -66,22 +68,26 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 			c.up <- DialEnded{Slot: c.slot, Cause: cause, Waited: d.waited}
 			c.backoff.Failed(0)
 		}
-		c.again(ctx, now, cause, d.err)
+		c.retryAt = now.Add(c.backoff.Next(c.rand))
+		c.again(ctx, cause, d.err)
 		return
 	}
 	c.up <- DialEnded{Slot: c.slot, Waited: d.waited}
 	c.lives++
-	c.life = &life{
+	l := &life{
 		number: c.lives, slot: c.slot, sock: d.sock, batch: c.opts.Publisher.Batch(), tally: &c.tally, inbox: c.inbox,
+		over:    make(chan struct{}),
 		session: c.opts.Protocol.Open(d.endpoint),
 		routes:  make(map[shard.Topic]*route, len(c.want)),
 	}
-	c.liveSince, c.ending = time.Time{}, ""
+	c.life = l
+	c.liveSince, c.ending, c.mute = time.Time{}, "", false
 	c.pings = pings{next: c.pacer.Next(now, c.rand)}
 	c.asks = newAsks(c.opts)
 	c.asks.want(c.want, c.life)
 	c.current.Store(c.life)
-	c.children.Go(c.life.read)
+	c.children.Go(l.read)
+	c.children.Go(func() { l.leaveWith(ctx) })
 	c.setState(Opening, "", nil)
 	if len(c.want) == 0 {
 		c.leave(CauseDrain, 1001)

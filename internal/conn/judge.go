@@ -88,12 +88,15 @@ func judgeStatus(status int) Cause {
 }
 
 // unopened says whether a dial failed in such a way that the upstream counts no socket: nothing was opened, or the
-// upstream itself refused it.
+// upstream's own end of it was seen.
 func unopened(err error) bool {
-	var handshake *socket.HandshakeError
-	switch judge(err) {
-	case CauseDNS, CauseRefused, CauseReset:
-		return true
+	var dns *net.DNSError
+	for _, known := range []error{
+		syscall.ECONNREFUSED, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ECONNRESET, socket.ErrNoClose,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
 	}
-	return errors.As(err, &handshake)
+	return errors.As(err, &dns)
 }

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -17,7 +18,8 @@ type life struct {
 	sock   *socket.Conn
 	batch  Batch
 	tally  *tally
-	inbox  chan<- any // the Conn's
+	inbox  chan<- any    // the Conn's
+	over   chan struct{} // closed by the Conn when the life has ended
 
 	mu      sync.Mutex // Message comes from the reader, Change and Ping from the Conn
 	session protocol.Session
@@ -28,7 +30,7 @@ type life struct {
 	events int  // since then
 	event  Event
 	out    protocol.Out
-	first  []shard.Topic // whose first event of this life came
+	first  []*Topic // whose first event of this life came
 }
 
 // route leads from a topic's name in a frame to the topic. It is guarded by its life's lock.
@@ -46,13 +48,14 @@ type heard struct {
 	move    bool
 	settled []protocol.Settlement
 	frames  []protocol.Frame
-	first   []shard.Topic // whose first event of this life came
+	first   []*Topic // whose first event of this life came
 }
 
 // ended is the last news of a life.
 type ended struct {
-	life *life
-	err  error
+	life      *life
+	err       error
+	lastFrame time.Time
 }
 
 // read carries every message to the session and its events to the publisher, until the socket ends. The Conn receives
@@ -68,7 +71,7 @@ func (l *life) read() {
 			err = l.take(m)
 		}
 		if err != nil {
-			l.tell(ended{l, err})
+			l.tell(ended{l, err, l.sock.LastFrame()})
 			return
 		}
 	}
@@ -107,6 +110,15 @@ func (l *life) take(m socket.Message) error {
 	return nil
 }
 
+// leaveWith ends the life in the upstream's good manner when ctx ends, even while the Conn is held up in a write.
+func (l *life) leaveWith(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		l.sock.Leave(1001, "")
+	case <-l.over:
+	}
+}
+
 // rest ends a burst.
 func (l *life) rest() {
 	if !l.locked {
@@ -136,7 +148,7 @@ func (l *life) publishLocked(e *protocol.Event, received time.Time) {
 	}
 	if !r.heard {
 		r.heard = true
-		l.first = append(l.first, r.topic.Name)
+		l.first = append(l.first, r.topic)
 	}
 	r.topic.last.Store(received.UnixNano())
 	l.events++

@@ -34,6 +34,9 @@ type Options struct {
 	// one socket, and the next attempt takes the next address.
 	Attempt int
 
+	// Secrets are words beside those in URL and Header that are cut out of whatever the peer says.
+	Secrets []string
+
 	// DialContext replaces the real network where it is set. It gets host:port; no name is resolved before.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -48,7 +51,7 @@ type Options struct {
 // Its errors: *HandshakeError, *RejectedError, *TLSError, ErrNoClose, what package net says (errors.As finds it), and on
 // a timeout one that is context.DeadlineExceeded.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
-	t, err := newTarget(o.URL, o.Header)
+	t, err := newTarget(o.URL, o.Header, o.Secrets)
 	if err != nil {
 		return nil, err
 	}

@@ -238,6 +238,10 @@ func (c *Conn) awaitEnd(why error) {
 // LastRead is when any bytes last came. Its monotonic reading is exact.
 func (c *Conn) LastRead() time.Time { return c.wire.when(c.wire.lastRead.Load()) }
 
+// LastFrame is when the last message or control frame was complete; before the first, when the connection was made. It
+// belongs to the goroutine that calls Read.
+func (c *Conn) LastFrame() time.Time { return c.wire.frameAt }
+
 // LastPong is when the bytes of the last pong came, whatever its payload; zero before the first.
 func (c *Conn) LastPong() time.Time {
 	if since := c.lastPong.Load(); since != 0 {

@@ -65,7 +65,7 @@ func TestRequestSaysWhatWasAsked(t *testing.T) {
 }
 
 func TestUserInfoIsTakenOutOfTheURL(t *testing.T) {
-	target, err := newTarget("wss://user:hunter2@feed.example/path?query", nil)
+	target, err := newTarget("wss://user:hunter2@feed.example/path?query", nil, nil)
 	if err != nil || target.url.String() != "wss://feed.example/path?query" {
 		t.Errorf("%v, %v", target.url, err)
 	}

@@ -25,7 +25,7 @@ type target struct {
 	secrets *strings.Replacer // cuts what must not be seen out of what the peer says
 }
 
-func newTarget(rawURL string, header http.Header) (*target, error) {
+func newTarget(rawURL string, header http.Header, secrets []string) (*target, error) {
 	u, err := url.Parse(rawURL)
 	switch {
 	case err != nil, strings.Contains(u.RawQuery, " "):
@@ -51,15 +51,15 @@ func newTarget(rawURL string, header http.Header) (*target, error) {
 			header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
 		}
 	}
-	t := &target{url: u, header: header, secrets: hider(u, header)}
+	t := &target{url: u, header: header, secrets: hider(u, header, secrets)}
 	u.User = nil
 	return t, nil
 }
 
 // hider replaces the secrets of a handshake wherever a peer echoes them. Words of fewer than six bytes are left: they
 // are no secrets, and cutting them out would make other words unreadable.
-func hider(u *url.URL, header http.Header) *strings.Replacer {
-	words := []string{u.RawQuery, u.User.Username()}
+func hider(u *url.URL, header http.Header, secrets []string) *strings.Replacer {
+	words := append([]string{u.RawQuery, u.User.Username()}, secrets...)
 	if password, ok := u.User.Password(); ok {
 		words = append(words, password)
 	}

@@ -28,6 +28,7 @@ type wire struct {
 	inMessage bool      // the first byte of a message or control frame was read, the last not yet
 	timed     bool      // messageBy is set
 	readAt    time.Time // of the last successful read
+	frameAt   time.Time // of the last frame that was complete
 	onWait    func()    // called before each read from the network; may be nil
 
 	lastRead atomic.Int64 // readAt, for everybody: nanoseconds since born
@@ -48,7 +49,7 @@ const (
 
 func newWire(conn net.Conn, budget int) *wire {
 	now := time.Now()
-	return &wire{Conn: conn, born: now, readAt: now, budget: budget}
+	return &wire{Conn: conn, born: now, readAt: now, frameAt: now, budget: budget}
 }
 
 // Read is called by the reader, through TLS if there is any. The deadline of a message is set here, when its bytes have
@@ -107,6 +108,7 @@ func (w *wire) note(err error, reading bool) {
 
 // messageDone ends what inMessage began.
 func (w *wire) messageDone() {
+	w.frameAt = w.readAt
 	w.inMessage = false
 	if w.timed {
 		w.timed = false
