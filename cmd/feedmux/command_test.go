@@ -111,6 +111,24 @@ subject = "feed.a.{topic}"
 	}
 }
 
+func TestASubscribeRateThatPingsUseUpIsAProblem(t *testing.T) {
+	text := `
+[[feed]]
+name = "a"
+protocol = "twitch-pubsub"
+topics = ["raid.1"]
+[feed.limits]
+subscribe_rate = "%s"
+`
+	if code, _, errs := feedmux(t, "check", "--config", write(t, fmt.Sprintf(text, "1/23s"))); code != exitConfig ||
+		!strings.Contains(errs, ":7: feed[0].limits.subscribe_rate: 1/23s leaves no room beside a ping each 45s") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if code, _, errs := feedmux(t, "check", "--config", write(t, fmt.Sprintf(text, "1/22s"))); code != 0 {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
 func TestTopicsThatMeetOnOneSubjectAreAProblem(t *testing.T) {
 	path := write(t, `
 [[feed]]

@@ -289,7 +289,7 @@ func TestTwoDaemonsCannotShareAStore(t *testing.T) {
 }
 
 func TestTheDemoShowsTheWholePath(t *testing.T) {
-	code, out, errs := feedmux(t, "demo", "--for", "5s", "--topics", "600", "--cut-every", "2500ms")
+	code, out, errs := feedmux(t, "demo", "--for", "6s", "--topics", "600", "--cut-every", "1s")
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
 	}

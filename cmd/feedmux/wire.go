@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"feedmux/internal/config"
 	"feedmux/internal/protocol"
@@ -31,6 +32,7 @@ func protocols() map[string]config.Protocol {
 			Check: func(f *config.Feed, report config.Report) {
 				p := pubsub.New(pubsub.Options{AuthTopics: pubsub.DecodeOptions(f.Options, report)})
 				checkTopics(p, f, report)
+				checkPace(f, report)
 			},
 		},
 	}
@@ -53,6 +55,15 @@ func checkTopics(p protocol.Protocol, f *config.Feed, report config.Report) {
 		if err := p.Check(shard.Topic(t.Name)); err != nil {
 			report(fmt.Sprintf("topics[%d]", i), "%v", err)
 		}
+	}
+}
+
+// checkPace looks for a subscribe rate that pings alone would use up: they count in it, and go first.
+func checkPace(f *config.Feed, report config.Report) {
+	rate, every := f.Limits.SubscribeRate, f.Ping.Interval
+	if time.Duration(rate.N)*every < 2*rate.Per {
+		report("limits.subscribe_rate", "%s leaves no room beside a ping each %s: at least two messages in that time are needed",
+			rate, every)
 	}
 }
 

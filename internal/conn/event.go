@@ -26,7 +26,7 @@ type Batch interface {
 	// room is dropped and counted.
 	Add(e *Event)
 
-	// Flush hands on what was added. The reader calls it before it waits for anything. A Batch whose last call was
-	// Flush may be forgotten.
+	// Flush hands on what was added. The reader calls it before it waits for anything, and holds no lock: it may pause
+	// for a millisecond. A Batch whose last call was Flush may be forgotten.
 	Flush()
 }

@@ -1,7 +1,7 @@
 package sink
 
 import (
-	"runtime"
+	"time"
 
 	"feedmux/internal/subject"
 	"feedmux/pool"
@@ -28,7 +28,7 @@ func (b *batch) Add(e *pool.Event) {
 		topic = e.Topic
 	}
 	if n := len(topic) + len(e.Payload); !b.chunk.fits(n) {
-		b.Flush()
+		b.put()
 		if !b.chunk.fits(n) {
 			b.chunk = newChunk(n)
 		}
@@ -39,23 +39,29 @@ func (b *batch) Add(e *pool.Event) {
 	b.chunk.add(b.from, e, topic)
 }
 
-// Flush hands on what was added. What finds no room is dropped and counted.
+// Flush hands on what was added, and pauses if much waits.
+//
+// Readers that always find something to read keep the processors from the publisher, and the runtime from noticing that
+// NATS takes more: what waits would grow by hundreds of megabytes, through memory that no cache holds. The pause is
+// short whatever NATS does, so this is no waiting for NATS: in an outage a reader still takes a burst after each pause.
 func (b *batch) Flush() {
+	if b.put() && b.feed.core.buffer.behind.Load() {
+		time.Sleep(pause)
+	}
+}
+
+// put hands on what was added, and says whether there was anything. What finds no room is dropped and counted.
+func (b *batch) put() bool {
 	if len(b.chunk.entries) == 0 {
-		return
+		return false
 	}
-	buffer := b.feed.core.buffer
 	var full, late int
-	b.chunk, full, late = buffer.put(b.feed, b.chunk)
-	if buffer.behind.Load() {
-		// Many readers that always find something to read would leave the publisher a small share of the
-		// processors, and what waits would grow. This is no waiting: if the publisher cannot go on, it returns at once.
-		runtime.Gosched()
-	}
+	b.chunk, full, late = b.feed.core.buffer.put(b.feed, b.chunk)
 	if full > 0 {
 		b.feed.dropped[BufferFull].Add(uint64(full))
 	}
 	if late > 0 {
 		b.feed.dropped[Drain].Add(uint64(late))
 	}
+	return true
 }

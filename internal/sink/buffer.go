@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	muchWaits    = 512 << 10
+	muchWaits    = 512 << 10                  // bytes: then readers pause
+	pause        = 500 * time.Microsecond     // the runtime makes up to a millisecond of it
 	chunkSize    = 32 << 10                   // bytes of topics and payloads in one chunk
 	firstEntries = 16                         // in a new chunk: then it grows
 	chunkEntries = int(chunkSize / entrySize) // so that the entries of a chunk take no more than its bytes
@@ -135,7 +136,7 @@ func (c *chunk) event(i int) (e *entry, topic, payload []byte) {
 // are small, since each is half full or stands beside one that is full. One half of the bound is shared out equally:
 // so much is kept for each feed whatever the others do. The other half is for who comes first.
 type buffer struct {
-	behind atomic.Bool   // so much waits that the publisher should have its turn
+	behind atomic.Bool   // so much waits that readers should pause
 	wake   chan struct{} // one slot: something came while the publisher was idle
 
 	mu          sync.Mutex

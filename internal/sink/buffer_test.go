@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"feedmux/pool"
@@ -284,4 +285,30 @@ func TestAChunkForOneLargeEventIsNotKept(t *testing.T) {
 			t.Errorf("after an event of %d bytes the reader goes on with a chunk of %d", size, cap(next.bytes))
 		}
 	}
+}
+
+// While a reader adds, it holds its session's lock.
+func TestAReaderPausesWhenMuchWaitsAndOnlyInFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCore(Options{Buffer: 2 * muchWaits})
+		b := c.Feed("f").Batch()
+		e := event(benchBody)
+		begin := time.Now()
+		b.Add(e)
+		b.Flush()
+		for range 2 * muchWaits / len(benchBody) { // more than there is room for
+			b.Add(e)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("it took %v before the first Flush that finds much", took)
+		}
+		b.Flush()
+		if took := time.Since(begin); took != pause {
+			t.Errorf("the pause took %v, want %v", took, pause)
+		}
+		b.Flush()
+		if took := time.Since(begin); took != pause {
+			t.Errorf("a Flush with nothing to hand on paused, %v in all", took)
+		}
+	})
 }

@@ -119,27 +119,37 @@ func (s *scanner) plain(to *[]byte) bool {
 	return false
 }
 
-// text reads the body: a string, with its escapes undone. It goes from escape to escape; the loop over what lies between,
-// in which most of a frame is spent, is written so that the compiler needs no bounds check in it.
+// text reads the body: a string, with its escapes undone. It goes from escape to escape. Most of a frame's time is spent
+// in the loop over what lies between, so that loop needs no bounds check, and it takes two bytes a turn: one byte a turn
+// costs up to half as much again, depending on where the linker happens to put it.
 func (s *scanner) text() bool {
 	if s.next() != '"' {
 		return false
 	}
 	in := s.msg[s.pos:]
 	s.memory = slices.Grow(s.memory[:0], len(in))[:len(in)] // no escape is shorter than what it stands for
-	for done := 0; ; {
-		out := s.memory[done:]
+	for out := s.memory; ; {
 		out = out[:len(in)]
 		n := 0
-		for ; n < len(in) && !special[in[n]]; n++ {
-			out[n] = in[n]
+		for n < len(in)-1 {
+			c, d := in[n], in[n+1]
+			if special[c] {
+				break
+			}
+			out[n] = c
+			n++
+			if special[d] {
+				break
+			}
+			out[n] = d
+			n++
 		}
-		done += n
 		if n+1 >= len(in) { // a MESSAGE does not end here, nor with its body
 			return false
 		}
 		switch in[n] {
 		case '"':
+			done := cap(s.memory) - cap(out) + n
 			s.body = s.memory[:done:done]
 			s.pos = len(s.msg) - len(in) + n + 1
 			return true
@@ -155,14 +165,14 @@ func (s *scanner) text() bool {
 				return false
 			}
 			in = in[size:]
-			done += utf8.EncodeRune(s.memory[done:], r)
+			out = out[n+utf8.EncodeRune(out[n:], r):]
 			continue
 		}
 		if c = escapes[c]; c == 0 {
 			return false
 		}
 		out[n] = c
-		done++
+		out = out[n+1:]
 	}
 }
 
