@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"feedmux/limiter"
+	"feedmux/shard"
 )
 
 // hold is how long a place stays taken after a close that the peer did not answer: what an upstream needs at most,
@@ -17,6 +18,7 @@ const hold = 10 * time.Second
 type Account struct {
 	name   string
 	limit  int
+	turns  turns
 	dials  *limiter.Budget
 	places chan struct{} // one value for each place that is taken: a full channel is a full account
 	open   atomic.Int32  // of these, sockets that are open, being opened, or held
@@ -33,21 +35,38 @@ func NewAccount(name string, connections int, dials limiter.Window, inFlight int
 	}
 }
 
-// turn waits for a place and then for a turn in the dial budget. dialled ends the attempt in the eyes of the budget.
-// The place is taken until leave or leaveLater.
-func (a *Account) turn(ctx context.Context) (dialled func(), err error) {
+// turn waits for a place and a turn in the dial budget, for a slot that has so many topics to bring back. dialled ends the
+// attempt in the eyes of the budget. The place is taken until leave or leaveLater.
+func (a *Account) turn(ctx context.Context, slot shard.Slot, topics int) (dialled func(), err error) {
+	w := &waiter{ctx: ctx, topics: topics, since: time.Now(), slot: slot, lead: make(chan context.Context, 1)}
+	a.turns.join(w)
+	defer a.turns.quit(w)
+	for {
+		select {
+		case lead := <-w.lead:
+			if dialled := a.take(lead); dialled != nil {
+				return dialled, nil
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// take takes a place and a turn, or gives up when the lead is over.
+func (a *Account) take(lead context.Context) (dialled func()) {
 	select {
 	case a.places <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case <-lead.Done():
+		return nil
 	}
-	dialled, err = a.dials.Acquire(ctx)
+	dialled, err := a.dials.Acquire(lead)
 	if err != nil {
 		<-a.places
-		return nil, err
+		return nil
 	}
 	a.open.Add(1)
-	return dialled, nil
+	return dialled
 }
 
 // leave frees a place whose socket the peer knows to be closed, or that was never opened.

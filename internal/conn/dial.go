@@ -23,17 +23,17 @@ type dialled struct {
 // dial waits for its turn and opens the next life, in a goroutine of its own: the conn goes on receiving orders.
 func (c *Conn) dial(ctx context.Context) {
 	ctx, c.undial = context.WithCancel(ctx)
-	attempt := c.attempt
+	attempt, topics := c.attempt, len(c.want)
 	c.attempt++
 	c.setState(Dialing, "", nil)
 	c.children.Go(func() {
-		c.inbox <- c.opts.dial(ctx, attempt)
+		c.inbox <- c.opts.dial(ctx, c.slot, topics, attempt)
 	})
 }
 
-func (o *Options) dial(ctx context.Context, attempt int) (d dialled) {
+func (o *Options) dial(ctx context.Context, slot shard.Slot, topics, attempt int) (d dialled) {
 	begin := time.Now()
-	end, err := o.Account.turn(ctx)
+	end, err := o.Account.turn(ctx, slot, topics)
 	d.waited = time.Since(begin)
 	if err != nil {
 		d.err = err
