@@ -38,7 +38,7 @@ func NewAccount(name string, connections int, dials limiter.Window, inFlight int
 // turn waits for a place and a turn in the dial budget, for a slot that has so many topics to bring back. dialled ends the
 // attempt in the eyes of the budget. The place is taken until leave or leaveLater.
 func (a *Account) turn(ctx context.Context, slot shard.Slot, topics int) (dialled func(), err error) {
-	w := &waiter{ctx: ctx, topics: topics, since: time.Now(), slot: slot, lead: make(chan context.Context, 1)}
+	w := &waiter{ctx: ctx, topics: topics, since: time.Now().Truncate(sameTime), slot: slot, lead: make(chan context.Context, 1)}
 	a.turns.join(w)
 	defer a.turns.quit(w)
 	for {

@@ -30,6 +30,9 @@ type waiter struct {
 	end  context.CancelFunc // of the newest lead
 }
 
+// sameTime is what since is rounded down to: those of a pool that starts come together.
+const sameTime = 100 * time.Millisecond
+
 // before says whether w goes before v.
 func (w *waiter) before(v *waiter) bool {
 	switch {
