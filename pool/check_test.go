@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"feedmux/internal/account"
 	"feedmux/internal/conn"
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim"
@@ -66,7 +67,7 @@ func testOptions(t testing.TB, sink Sink, net *sim.Network) Options {
 		Conn: conn.Options{
 			Feed:           "f",
 			Protocol:       pubsub.New(pubsub.Options{URL: "ws://upstream.test"}),
-			Account:        conn.NewAccount("upstream.test", 10, limiter.Window{N: 1, Per: 2 * time.Second}, 1),
+			Account:        account.New("upstream.test", 10, limiter.Window{N: 1, Per: 2 * time.Second}, 1),
 			Connections:    10,
 			SubscribeBatch: 20,
 			SubscribeRate:  limiter.Window{N: 10, Per: time.Second},

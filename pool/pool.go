@@ -271,7 +271,9 @@ func (p *Pool) onTopics(n conn.TopicNews, now time.Time) {
 func (p *Pool) status(withLedger bool) Status {
 	c := p.ledger.counts
 	s := Status{
-		Feed: p.opts.Conn.Feed, Protocol: p.opts.Name, Account: account(p.opts.Conn.Account),
+		Feed: p.opts.Conn.Feed, Protocol: p.opts.Name, Account: AccountStatus{
+			Name: p.opts.Conn.Account.Name(), Connections: p.opts.Conn.Account.Connections(), Limit: p.opts.Conn.Account.Limit(),
+		},
 		Capacity: p.opts.Conn.Connections * p.opts.TopicsPerConnection,
 		Topics: TopicCounts{
 			Wanted: len(p.ledger.records), Unplaced: c[conn.Unplaced], Assigned: c[conn.Assigned], Asked: c[conn.Asked],
@@ -304,9 +306,4 @@ func (p *Pool) status(withLedger bool) Status {
 		s.Ledger = p.ledger.status()
 	}
 	return s
-}
-
-func account(a *conn.Account) AccountStatus {
-	taken, limit := a.Connections()
-	return AccountStatus{Name: a.Name(), Connections: taken, Limit: limit}
 }

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"feedmux/internal/account"
 	"feedmux/internal/conn"
 	"feedmux/internal/sim"
 	"feedmux/internal/sim/twitch"
@@ -197,7 +198,7 @@ func TestASilentConnectionIsNoticedInTime(t *testing.T) {
 func TestAPlaceStaysTakenAfterACloseThatThePeerDidNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := play(t, twitch.PubSubOptions{}, topics(1), func(o *Options) {
-			o.Conn.Account = conn.NewAccount("a", 1, limiter.Window{N: 100, Per: time.Second}, 1)
+			o.Conn.Account = account.New("a", 1, limiter.Window{N: 100, Per: time.Second}, 1)
 			o.Conn.Connections = 1
 		})
 		s.confirmed(1, time.Minute)

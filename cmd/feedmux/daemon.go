@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"feedmux/internal/account"
 	"feedmux/internal/config"
 	"feedmux/internal/conn"
 	"feedmux/internal/control"
@@ -135,7 +136,7 @@ func (d *daemon) newPool(f *config.Feed) (*pool.Pool, error) {
 		Conn: conn.Options{
 			Feed:           f.Name,
 			Protocol:       p,
-			Account:        conn.NewAccount(f.Account, f.Limits.Connections, windowOf(f.Dial.Rate), f.Dial.InFlight),
+			Account:        account.New(f.Account, f.Limits.Connections, windowOf(f.Dial.Rate), f.Dial.InFlight),
 			Connections:    f.Limits.Connections,
 			SubscribeBatch: f.Limits.SubscribeBatch,
 			SubscribeRate:  windowOf(f.Limits.SubscribeRate),

@@ -238,9 +238,9 @@ func (c *Conn) onEnded(ctx context.Context, e ended) {
 	l := c.life
 	l.sock.Close()
 	if l.sock.PeerGone() {
-		c.opts.Account.leave()
+		c.opts.Account.Leave()
 	} else {
-		c.opts.Account.leaveLater()
+		c.opts.Account.LeaveLater()
 	}
 	var lived time.Duration
 	if !c.liveSince.IsZero() {

@@ -33,7 +33,7 @@ func (c *Conn) dial(ctx context.Context) {
 
 func (o *Options) dial(ctx context.Context, slot shard.Slot, topics, attempt int) (d dialled) {
 	begin := time.Now()
-	end, err := o.Account.turn(ctx, slot, topics)
+	end, err := o.Account.Turn(ctx, slot, topics)
 	d.waited = time.Since(begin)
 	if err != nil {
 		d.err = err
@@ -60,9 +60,9 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		switch {
 		case !d.turned:
 		case !d.began || unopened(d.err):
-			c.opts.Account.leave()
+			c.opts.Account.Leave()
 		default:
-			c.opts.Account.leaveLater()
+			c.opts.Account.LeaveLater()
 		}
 		if d.turned && !errors.Is(d.err, context.Canceled) {
 			c.up <- DialEnded{Slot: c.slot, Cause: cause, Waited: d.waited}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"feedmux/internal/account"
 	"feedmux/internal/protocol"
 	"feedmux/limiter"
 )
@@ -14,7 +15,7 @@ import (
 type Options struct {
 	Feed      string
 	Protocol  protocol.Protocol
-	Account   *Account
+	Account   *account.Account
 	Publisher Publisher
 
 	Connections    int            // slots of the feed: 1 to the account's connections
@@ -40,7 +41,7 @@ func (o *Options) Check() error {
 	switch {
 	case o.Protocol == nil || o.Account == nil || o.Publisher == nil:
 		return errors.New("a protocol, an account and a publisher are needed")
-	case o.Connections < 1 || o.Connections > o.Account.limit:
+	case o.Connections < 1 || o.Connections > o.Account.Limit():
 		return errors.New("connections must be from 1 to the account's")
 	case o.SubscribeBatch < 1 || o.SubscribeRate.N < 1:
 		return errors.New("subscribe batch and rate must be 1 or more")

@@ -1,4 +1,9 @@
-package conn
+// Package account keeps count of what an upstream counts together: sockets open or being opened, and dials in a time.
+// Feeds of one account share one, so their connections together stay within its cap and its dial budget.
+//
+// Whoever wants to dial waits for the lead of a queue, then for a place, then for a turn in the budget. The place is
+// taken until the upstream is known to count the socket no more.
+package account
 
 import (
 	"context"
@@ -24,9 +29,9 @@ type Account struct {
 	open   atomic.Int32  // of these, sockets that are open, being opened, or held
 }
 
-// NewAccount makes an account that has room for connections sockets, open or being opened, and lets at most inFlight
+// New makes an account that has room for connections sockets, open or being opened, and lets at most inFlight
 // dials run at once and as many begin as the window allows.
-func NewAccount(name string, connections int, dials limiter.Window, inFlight int) *Account {
+func New(name string, connections int, dials limiter.Window, inFlight int) *Account {
 	return &Account{
 		name:   name,
 		limit:  connections,
@@ -35,9 +40,9 @@ func NewAccount(name string, connections int, dials limiter.Window, inFlight int
 	}
 }
 
-// turn waits for a place and a turn in the dial budget, for a slot that has so many topics to bring back. dialled ends the
-// attempt in the eyes of the budget. The place is taken until leave or leaveLater.
-func (a *Account) turn(ctx context.Context, slot shard.Slot, topics int) (dialled func(), err error) {
+// Turn waits for a place and a turn in the dial budget, for a slot that has so many topics to bring back. dialled ends the
+// attempt in the eyes of the budget. The place is taken until Leave or LeaveLater.
+func (a *Account) Turn(ctx context.Context, slot shard.Slot, topics int) (dialled func(), err error) {
 	w := &waiter{ctx: ctx, topics: topics, since: time.Now().Truncate(sameTime), slot: slot, lead: make(chan context.Context, 1)}
 	a.turns.join(w)
 	defer a.turns.quit(w)
@@ -69,17 +74,20 @@ func (a *Account) take(lead context.Context) (dialled func()) {
 	return dialled
 }
 
-// leave frees a place whose socket the peer knows to be closed, or that was never opened.
-func (a *Account) leave() {
+// Leave frees a place whose socket the peer knows to be closed, or that was never opened.
+func (a *Account) Leave() {
 	a.open.Add(-1)
 	<-a.places
 }
 
-// leaveLater frees a place after hold: the peer may still count its socket.
-func (a *Account) leaveLater() { time.AfterFunc(hold, a.leave) }
+// LeaveLater frees a place after hold: the peer may still count its socket.
+func (a *Account) LeaveLater() { time.AfterFunc(hold, a.Leave) }
 
 // Name is what people call the account.
 func (a *Account) Name() string { return a.name }
 
-// Connections is how many sockets the upstream may count now, and how many there may be at most.
-func (a *Account) Connections() (open, limit int) { return int(a.open.Load()), a.limit }
+// Limit is how many sockets there may be at most.
+func (a *Account) Limit() int { return a.limit }
+
+// Connections is how many sockets the upstream may count now.
+func (a *Account) Connections() int { return int(a.open.Load()) }

@@ -1,4 +1,4 @@
-package conn
+package account
 
 import (
 	"context"
@@ -14,13 +14,13 @@ import (
 
 func TestTheOneWithTheMostTopicsDialsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewAccount("a", 10, limiter.Window{N: 1, Per: 2 * time.Second}, 1)
+		a := New("a", 10, limiter.Window{N: 1, Per: 2 * time.Second}, 1)
 		var mu sync.Mutex
 		var order []shard.Slot
 		var all sync.WaitGroup
 		want := func(slot shard.Slot, topics int) {
 			all.Go(func() {
-				dialled, err := a.turn(t.Context(), slot, topics)
+				dialled, err := a.Turn(t.Context(), slot, topics)
 				if err != nil {
 					t.Error(err)
 					return
@@ -45,7 +45,7 @@ func TestTheOneWithTheMostTopicsDialsFirst(t *testing.T) {
 		if wanted := []shard.Slot{9, 8, 1, 2, 3, 7, 0}; !slices.Equal(order, wanted) {
 			t.Errorf("dialled in the order %v, want %v", order, wanted)
 		}
-		if open, _ := a.Connections(); open != 7 {
+		if open := a.Connections(); open != 7 {
 			t.Errorf("%d places are taken", open)
 		}
 	})
@@ -53,8 +53,8 @@ func TestTheOneWithTheMostTopicsDialsFirst(t *testing.T) {
 
 func TestWhoGivesUpLeavesTheLeadToTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewAccount("a", 2, limiter.Window{N: 1, Per: time.Minute}, 1)
-		first, err := a.turn(t.Context(), 0, 1)
+		a := New("a", 2, limiter.Window{N: 1, Per: time.Minute}, 1)
+		first, err := a.Turn(t.Context(), 0, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,14 +62,14 @@ func TestWhoGivesUpLeavesTheLeadToTheNext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		gaveUp := make(chan error)
 		go func() {
-			_, err := a.turn(ctx, 1, 100)
+			_, err := a.Turn(ctx, 1, 100)
 			gaveUp <- err
 		}()
 		synctest.Wait()
 		begin := time.Now()
 		got := make(chan time.Duration)
 		go func() {
-			dialled, err := a.turn(t.Context(), 2, 1)
+			dialled, err := a.Turn(t.Context(), 2, 1)
 			if err != nil {
 				t.Error(err)
 			} else {
@@ -90,8 +90,8 @@ func TestWhoGivesUpLeavesTheLeadToTheNext(t *testing.T) {
 
 func TestNobodyDialsWithoutAPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := NewAccount("a", 1, limiter.Window{N: 10, Per: time.Second}, 10)
-		dialled, err := a.turn(t.Context(), 0, 1)
+		a := New("a", 1, limiter.Window{N: 10, Per: time.Second}, 10)
+		dialled, err := a.Turn(t.Context(), 0, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestNobodyDialsWithoutAPlace(t *testing.T) {
 		began := make(chan time.Time, 2)
 		for slot := range shard.Slot(2) {
 			go func() {
-				dialled, err := a.turn(t.Context(), slot, 1)
+				dialled, err := a.Turn(t.Context(), slot, 1)
 				if err != nil {
 					t.Error(err)
 					return
@@ -114,11 +114,11 @@ func TestNobodyDialsWithoutAPlace(t *testing.T) {
 		if len(began) > 0 {
 			t.Fatal("two sockets for one place")
 		}
-		a.leaveLater() // the peer did not say that it saw the end
+		a.LeaveLater() // the peer did not say that it saw the end
 		if at := <-began; at.Sub(begin) != time.Minute+hold {
 			t.Errorf("the place was free after %v, want %v", at.Sub(begin)-time.Minute, hold)
 		}
-		a.leave()
+		a.Leave()
 		<-began
 	})
 }
