@@ -42,10 +42,11 @@ func (b *batch) Add(e *pool.Event) {
 // Flush hands on what was added, and pauses if much waits.
 //
 // Readers that always find something to read keep the processors from the publisher, and the runtime from noticing that
-// NATS takes more: what waits would grow by hundreds of megabytes, through memory that no cache holds. The pause is
-// short whatever NATS does, so this is no waiting for NATS: in an outage a reader still takes a burst after each pause.
+// NATS takes more: what waits would grow by hundreds of megabytes, through memory that no cache holds. The pause has its
+// length whatever NATS does, so this is no waiting for NATS, and while NATS is away there is none.
 func (b *batch) Flush() {
-	if b.put() && b.feed.core.buffer.behind.Load() {
+	buffer := b.feed.core.buffer
+	if b.put() && buffer.behind.Load() && !buffer.away.Load() {
 		time.Sleep(pause)
 	}
 }

@@ -137,6 +137,7 @@ func (c *chunk) event(i int) (e *entry, topic, payload []byte) {
 // so much is kept for each feed whatever the others do. The other half is for who comes first.
 type buffer struct {
 	behind atomic.Bool   // so much waits that readers should pause
+	away   atomic.Bool   // NATS takes nothing for now: a pause would help nobody
 	wake   chan struct{} // one slot: something came while the publisher was idle
 
 	mu          sync.Mutex

@@ -310,5 +310,11 @@ func TestAReaderPausesWhenMuchWaitsAndOnlyInFlush(t *testing.T) {
 		if took := time.Since(begin); took != pause {
 			t.Errorf("a Flush with nothing to hand on paused, %v in all", took)
 		}
+		c.buffer.away.Store(true)
+		b.Add(e)
+		b.Flush()
+		if took := time.Since(begin); took != pause {
+			t.Errorf("a reader paused while NATS is away, %v in all", took)
+		}
 	})
 }

@@ -7,6 +7,7 @@
 //	reader ─ Batch ─┼─ Flush ─► chunk, chunk, … ─► Run ──────┴─ nats.Conn.Publish ─► NATS
 //	reader ─ Batch ─┘  (full: dropped, counted)  (one goroutine)
 //
+// When much waits, readers pause for a moment after each burst, so that the publisher gets its share of the processors.
 // While NATS is away events wait in the buffer. Past its bound the newest are dropped and counted. What was handed to
 // the NATS client when a connection broke, but had not reached the server, is lost: that is what "at most once" means.
 //

@@ -60,7 +60,9 @@ func (c *Core) Run(ctx context.Context) error {
 		case throttled:
 			p.rest(c.buffer.wake, end, 10*time.Millisecond)
 		case away:
+			c.buffer.away.Store(true)
 			p.rest(nil, end, reconnectWait)
+			c.buffer.away.Store(false)
 		}
 	}
 }
