@@ -563,3 +563,20 @@ func TestNothingIsLostOrRepeatedBetweenTwoGaps(t *testing.T) {
 		}
 	})
 }
+
+func TestRetryAfterHoldsTheWholeAccountBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, twitch.PubSubOptions{
+			Options: upstream.Options{Refuse: 1, RefuseStatus: 429, RetryAfter: 5 * time.Minute},
+		}, topics(500), nil)
+		time.Sleep(4 * time.Minute)
+		if n := len(s.net.Dials()); n != 1 {
+			t.Errorf("%d dials while the upstream wanted none", n)
+		}
+		if got := s.status().Counters.Dials; got[string(conn.CauseRateLimited)] != 1 {
+			t.Errorf("dials: %v", got)
+		}
+		s.up.Change(func(o *twitch.PubSubOptions) { o.Refuse = 0 })
+		s.confirmed(500, 3*time.Minute)
+	})
+}

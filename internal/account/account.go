@@ -18,6 +18,13 @@ import (
 // as a rule, to count the socket as gone.
 const hold = 10 * time.Second
 
+// What an upstream may ask for in Retry-After: less than a second helps nobody, and more than a quarter of an hour would
+// let a mistake of its keep topics dark for days.
+const (
+	leastPause = time.Second
+	mostPause  = 15 * time.Minute
+)
+
 // Account is what an upstream counts together: its places for sockets and the budget for dials. Feeds of one account
 // share one. It may be used by any goroutine.
 type Account struct {
@@ -26,6 +33,7 @@ type Account struct {
 	turns  turns
 	dials  *limiter.Budget
 	places chan struct{} // one value for each place that is taken: a full channel is a full account
+	pause  atomic.Int64  // no dial before: Unix nanoseconds
 	open   atomic.Int32  // of these, sockets that are open, being opened, or held
 }
 
@@ -60,6 +68,15 @@ func (a *Account) Turn(ctx context.Context, slot shard.Slot, topics int) (dialle
 
 // take takes a place and a turn, or gives up when the lead is over.
 func (a *Account) take(lead context.Context) (dialled func()) {
+	if pause := time.Until(time.Unix(0, a.pause.Load())); pause > 0 {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-lead.Done():
+			return nil
+		}
+	}
 	select {
 	case a.places <- struct{}{}:
 	case <-lead.Done():
@@ -72,6 +89,13 @@ func (a *Account) take(lead context.Context) (dialled func()) {
 	}
 	a.open.Add(1)
 	return dialled
+}
+
+// Pause lets no dial begin for d, which an upstream asked for in Retry-After: between a second and a quarter of an hour.
+// It speaks to all who share the account, since the upstream does.
+func (a *Account) Pause(d time.Duration) {
+	a.pause.Store(time.Now().Add(min(max(d, leastPause), mostPause)).UnixNano())
+	a.turns.again() // whoever leads looked before
 }
 
 // Leave frees a place whose socket the peer knows to be closed, or that was never opened.

@@ -64,6 +64,17 @@ func (t *turns) quit(w *waiter) {
 	t.chooseLocked()
 }
 
+// again takes the lead away and gives it anew, so that the leader begins from the beginning.
+func (t *turns) again() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.leader != nil {
+		t.leader.end()
+		t.leader = nil
+		t.chooseLocked()
+	}
+}
+
 // chooseLocked gives the lead to the first in the queue.
 func (t *turns) chooseLocked() {
 	var first *waiter

@@ -122,3 +122,27 @@ func TestNobodyDialsWithoutAPlace(t *testing.T) {
 		<-began
 	})
 }
+
+func TestAPauseThatTheUpstreamAskedForHoldsEveryDialBack(t *testing.T) {
+	for _, tt := range []struct{ asked, want time.Duration }{
+		{time.Minute, time.Minute},
+		{time.Millisecond, leastPause},
+		{24 * time.Hour, mostPause},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := New("a", 10, limiter.Window{N: 10, Per: time.Second}, 10)
+			begin := time.Now()
+			a.Pause(tt.asked)
+			for slot := range shard.Slot(3) {
+				dialled, err := a.Turn(t.Context(), slot, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				dialled()
+			}
+			if took := time.Since(begin); took != tt.want {
+				t.Errorf("asked for %v: dialled after %v, want %v", tt.asked, took, tt.want)
+			}
+		})
+	}
+}

@@ -67,6 +67,10 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		if d.turned && !errors.Is(d.err, context.Canceled) {
 			c.up <- DialEnded{Slot: c.slot, Cause: cause, Waited: d.waited}
 			c.backoff.Failed(0)
+			var refused *socket.HandshakeError
+			if errors.As(d.err, &refused) && refused.RetryAfter > 0 {
+				c.opts.Account.Pause(refused.RetryAfter)
+			}
 		}
 		c.retryAt = now.Add(c.backoff.Next(c.rand))
 		c.again(ctx, cause, d.err)
