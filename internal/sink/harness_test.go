@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	time.Local = time.FixedZone("elsewhere", 2*60*60) // so that a time that should be UTC and is not is seen
+	os.Setenv("TZ", "Asia/Tokyo") // before anybody asks for the local time: one that should be UTC and is not is seen
 	goleak.VerifyTestMain(m)
 }
 
