@@ -30,6 +30,8 @@ type Pool struct {
 	ledger     *ledger
 	counters   Counters
 	newest     []shard.Wanted // what was wanted last
+	refusals   int            // topics refused that were not logged yet
+	refusal    []any          // the first of them, for the log
 	assignAt   time.Time      // when to assign again; zero: not before something changes
 	ending     bool
 }
@@ -158,6 +160,10 @@ func (p *Pool) onWant(topics []shard.Wanted, now time.Time) {
 // assign places the wanted topics and gives every conn whose topics changed its new order.
 func (p *Pool) assign(now time.Time) {
 	p.assignAt = time.Time{}
+	if p.refusals > 0 {
+		p.opts.Log.Warn("topics refused", append([]any{"feed", p.opts.Conn.Feed, "topics", p.refusals}, p.refusal...)...)
+		p.refusals = 0
+	}
 	room := make(shard.Room, p.opts.Conn.Connections)
 	for i := range room {
 		room[i] = p.opts.TopicsPerConnection
@@ -256,8 +262,11 @@ func (p *Pool) onTopics(n conn.TopicNews, now time.Time) {
 			p.ledger.confirm(r, n.By, n.At)
 		case conn.Refused:
 			p.ledger.refuseForNow(r, n.Reason, n.At)
+			if p.refusals == 0 {
+				p.refusal = []any{"first", t.Name, "reason", n.Reason, "slot", int(n.Slot)}
+			}
+			p.refusals++
 			refused = true
-			p.opts.Log.Warn("topic refused", "feed", p.opts.Conn.Feed, "slot", int(n.Slot), "topic", t.Name, "reason", n.Reason)
 		case conn.Assigned:
 			p.ledger.unasked(r, n.Reason, n.At)
 		}

@@ -124,7 +124,7 @@ func (d *daemon) newPool(f *config.Feed) (*pool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := newProtocol(f)
+	p, err := newProtocol(f, d.log)
 	if err != nil {
 		return nil, err
 	}

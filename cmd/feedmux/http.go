@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"feedmux/internal/control"
+	"feedmux/internal/sink"
 )
 
 // handler answers HTTP for the daemon.
@@ -29,12 +30,16 @@ func (d *daemon) handler() http.Handler {
 
 // delivery is the sink's state as HTTP shows it.
 func (d *daemon) delivery(context.Context) (control.Delivery, error) {
-	s := d.core.Stats()
+	return deliveryOf(d.core.Stats(), int64(d.config.NATS.Buffer)), nil
+}
+
+func deliveryOf(s sink.Stats, limit int64) control.Delivery {
 	v := control.Delivery{
 		Connected: s.Connected, Server: s.Server,
-		BufferBytes: s.Buffer, BufferLimit: int64(d.config.NATS.Buffer), OldestSeconds: s.Oldest.Seconds(),
+		BufferBytes: s.Buffer, BufferLimit: limit, OldestSeconds: s.Oldest.Seconds(),
 		Published: make(map[string]uint64), Dropped: make(map[string]map[string]uint64),
-		NoticesWaiting: s.Notices.Waiting,
+		Reconnects: s.Reconnects, Refused: s.Refused,
+		NoticesWaiting: s.Notices.Waiting, NoticesDropped: s.Notices.Dropped,
 	}
 	for _, f := range s.Feeds {
 		v.Published[f.Feed] = f.Published
@@ -43,5 +48,5 @@ func (d *daemon) delivery(context.Context) (control.Delivery, error) {
 			v.Dropped[f.Feed][string(reason)] = n
 		}
 	}
-	return v, nil
+	return v
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -39,6 +42,7 @@ log, status and notices, and goes on trying. A bad configuration is exit code 78
 			d.log.Info("starting", "version", version(), "config", path)
 			d.sayPlan()
 			ctx, stop := context.WithCancel(c.Context())
+			go d.answerHangup(ctx) // ends with ctx
 			watched := make(chan struct{})
 			err = d.run(ctx, func() {
 				d.notify(systemd.SdNotifyReady)
@@ -74,12 +78,27 @@ func (d *daemon) sayPlan() {
 			continue // the pool says what is wrong
 		}
 		level := slog.LevelInfo
-		if p.Unplaced > 0 {
+		if p.Unplaced > 0 || p.Topics == 0 {
 			level = slog.LevelWarn
 		}
 		d.log.Log(context.Background(), level, "plan", "feed", p.Feed, "upstream", p.URL, "topics", p.Topics,
 			"placed", p.Placed, "unplaced", p.Unplaced, "connections", p.Connections,
 			"confirmed_after", time.Duration(p.Seconds*float64(time.Second)).Round(time.Second))
+	}
+}
+
+// answerHangup says that a reload is not to be had: unanswered, the signal would end the daemon without a word.
+func (d *daemon) answerHangup(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+			d.log.Warn("SIGHUP: there is no reload yet; restart to read the configuration anew")
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

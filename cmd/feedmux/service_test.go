@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -56,6 +58,13 @@ topics = ["raid.1"]
 			t.Fatalf("word %d was %q, want %q", i+1, got, want)
 		}
 	}
+	// A hang-up is answered in the log; unanswered it would end the process, and this test with it.
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // time passes, in words of the watchdog
+		next()
+	}
 	cancel()
 	for word := next(); word != "STOPPING=1"; word = next() {
 		if word != "WATCHDOG=1" {
@@ -65,7 +74,8 @@ topics = ["raid.1"]
 	if code := <-ended; code != 0 {
 		t.Errorf("exit %d", code)
 	}
-	if log := errs.String(); !strings.Contains(log, "msg=ended") || strings.Contains(log, "level=ERROR") {
+	if log := errs.String(); !strings.Contains(log, "msg=ended") || strings.Contains(log, "level=ERROR") ||
+		!strings.Contains(log, "SIGHUP: there is no reload yet") {
 		t.Errorf("log:\n%s", log)
 	}
 }

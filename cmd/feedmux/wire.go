@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"strings"
@@ -39,12 +40,12 @@ func protocols() map[string]config.Protocol {
 }
 
 // newProtocol makes the protocol of a feed whose configuration was checked.
-func newProtocol(f *config.Feed) (protocol.Protocol, error) {
+func newProtocol(f *config.Feed, log *slog.Logger) (protocol.Protocol, error) {
 	switch f.Protocol {
 	case "twitch-pubsub":
 		none := func(string, string, ...any) {} // the configuration was checked
 		return pubsub.New(pubsub.Options{
-			URL: f.URL, Token: secret(f.Auth), AuthTopics: pubsub.DecodeOptions(f.Options, none),
+			URL: f.URL, Token: complaining(secret(f.Auth), f.Name, log), AuthTopics: pubsub.DecodeOptions(f.Options, none),
 		}), nil
 	}
 	return nil, fmt.Errorf("feed %s: protocol %q is not known", f.Name, f.Protocol)
@@ -112,6 +113,20 @@ func checkSubjects(c *config.Config, report config.Report) {
 				owners[subject] = fmt.Sprintf("topic %s of feed %s", t.Name, f.Name)
 			}
 		}
+	}
+}
+
+// complaining is read with a line in the log each time that the secret cannot be had: as often as something is dialled.
+func complaining(read func(context.Context) (string, error), feed string, log *slog.Logger) func(context.Context) (string, error) {
+	if read == nil {
+		return nil
+	}
+	return func(ctx context.Context) (string, error) {
+		token, err := read(ctx)
+		if err != nil {
+			log.Warn("the secret cannot be read: going on without", "feed", feed, "error", err)
+		}
+		return token, err
 	}
 }
 

@@ -92,10 +92,12 @@ func (a *Account) take(lead context.Context) (dialled func()) {
 }
 
 // Pause lets no dial begin for d, which an upstream asked for in Retry-After: between a second and a quarter of an hour.
-// It speaks to all who share the account, since the upstream does.
-func (a *Account) Pause(d time.Duration) {
-	a.pause.Store(time.Now().Add(min(max(d, leastPause), mostPause)).UnixNano())
+// It speaks to all who share the account, since the upstream does. It returns when that will be over.
+func (a *Account) Pause(d time.Duration) (until time.Time) {
+	until = time.Now().Add(min(max(d, leastPause), mostPause))
+	a.pause.Store(until.UnixNano())
 	a.turns.again() // whoever leads looked before
+	return until
 }
 
 // Leave frees a place whose socket the peer knows to be closed, or that was never opened.

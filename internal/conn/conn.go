@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type Conn struct {
 	lives     int
 	liveSince time.Time // zero before the first application frame of this life
 	ending    Cause     // why we ended this life, if it was us
+	endErr    error     // the same for people
 	mute      bool      // a write failed: the socket sees to it that the reader ends within seconds, and knows why
 	pings     pings
 	asks      asks
@@ -196,10 +198,17 @@ func (c *Conn) leave(why Cause, code int) {
 	c.setState(Leaving, why, nil)
 }
 
+// Why we end a life that the upstream keeps open.
+var (
+	errDead       = errors.New("no sign of life after a ping, or three answers in a row missing")
+	errSilent     = errors.New("nothing came for as long as ping.silence allows")
+	errUnanswered = errors.New("an ask was repeated three times and never answered")
+)
+
 // fail ends a life at once: nothing good comes from it any more.
-func (c *Conn) fail(why Cause) {
+func (c *Conn) fail(why Cause, err error) {
 	if c.ending == "" {
-		c.ending = why
+		c.ending, c.endErr = why, err
 	}
 	c.life.sock.Abort()
 }
@@ -231,9 +240,9 @@ func (c *Conn) onHeard(h heard) {
 
 func (c *Conn) onEnded(ctx context.Context, e ended) {
 	now := time.Now()
-	cause := c.ending
+	cause, err := c.ending, c.endErr
 	if cause == "" {
-		cause = judge(e.err)
+		cause, err = judge(e.err), e.err
 	}
 	l := c.life
 	l.sock.Close()
@@ -256,7 +265,7 @@ func (c *Conn) onEnded(ctx context.Context, e ended) {
 	c.life = nil
 	c.current.Store(nil)
 	c.up <- LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: cause}
-	c.again(ctx, cause, e.err)
+	c.again(ctx, cause, err)
 }
 
 // again goes on after a dial that failed or a life that ended.
@@ -279,11 +288,11 @@ func (c *Conn) onTime(ctx context.Context, now time.Time) {
 		switch {
 		case c.ending != "" || c.mute:
 		case c.pings.dead(now, last):
-			c.fail(CausePingTimeout)
+			c.fail(CausePingTimeout, errDead)
 		case c.opts.Silence > 0 && now.Sub(last) >= c.opts.Silence:
-			c.fail(CauseSilent)
+			c.fail(CauseSilent, errSilent)
 		case c.asks.unanswered(now):
-			c.fail(CauseSilent)
+			c.fail(CauseSilent, errUnanswered)
 		default:
 			c.pump(now)
 		}

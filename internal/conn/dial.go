@@ -67,12 +67,15 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		if d.turned && !errors.Is(d.err, context.Canceled) {
 			c.up <- DialEnded{Slot: c.slot, Cause: cause, Waited: d.waited}
 			c.backoff.Failed(0)
-			var refused *socket.HandshakeError
-			if errors.As(d.err, &refused) && refused.RetryAfter > 0 {
-				c.opts.Account.Pause(refused.RetryAfter)
-			}
 		}
 		c.retryAt = now.Add(c.backoff.Next(c.rand))
+		var refused *socket.HandshakeError
+		if errors.As(d.err, &refused) && refused.RetryAfter > 0 {
+			until := c.opts.Account.Pause(refused.RetryAfter)
+			if until.After(c.retryAt) {
+				c.retryAt = until // the budget would wait as long, and not say so
+			}
+		}
 		c.again(ctx, cause, d.err)
 		return
 	}
@@ -85,7 +88,7 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		routes:  make(map[shard.Topic]*route, len(c.want)),
 	}
 	c.life = l
-	c.liveSince, c.ending, c.mute = time.Time{}, "", false
+	c.liveSince, c.ending, c.endErr, c.mute = time.Time{}, "", nil, false
 	c.pings = pings{next: c.pacer.Next(now, c.rand)}
 	c.asks = newAsks(c.opts)
 	c.asks.want(c.want, c.life)

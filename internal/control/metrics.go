@@ -25,6 +25,7 @@ type collector struct {
 	events, lastEvent, published, dropped series
 	gaps, gapSeconds                      series
 	bufferBytes, bufferOldest, natsUp     series
+	natsRefused, noticesDropped           series
 	build                                 series
 	dialWait, pingRTT                     histogram
 }
@@ -42,7 +43,7 @@ func newCollector(o *Options) *collector {
 	c.connections = gauge(desc("connections",
 		"Slots of the feed, by the state of their connection.", "feed", "state"))
 	c.accountConnections = gauge(desc("account_connections",
-		"Sockets to the account that are open or being opened.", "account"))
+		"Sockets that the upstream may count: open, being opened, or closed without its answer.", "account"))
 	c.topics = gauge(desc("topics",
 		"Wanted topics, by their state in the ledger.", "feed", "state"))
 	c.capacity = gauge(desc("capacity_topics",
@@ -73,6 +74,10 @@ func newCollector(o *Options) *collector {
 		"How long the oldest of the events that wait for NATS has waited."))
 	c.natsUp = gauge(desc("nats_connected",
 		"1 while there is a connection to NATS, else 0."))
+	c.natsRefused = counter(desc("nats_refused_total",
+		"Messages of any feed that the NATS server's permissions forbade: they are lost."))
+	c.noticesDropped = counter(desc("notices_dropped_total",
+		"Notices that never reached NATS."))
 	c.build = gauge(desc("build_info",
 		"Always 1; its labels say what is running.", "version", "goversion"))
 	return c
@@ -97,6 +102,8 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		c.bufferBytes.send(to, float64(a.delivery.BufferBytes))
 		c.bufferOldest.send(to, a.delivery.OldestSeconds)
 		c.natsUp.send(to, oneIf(a.delivery.Connected))
+		c.natsRefused.send(to, float64(a.delivery.Refused))
+		c.noticesDropped.send(to, float64(a.delivery.NoticesDropped))
 	}
 
 	var dialWait pool.Histogram

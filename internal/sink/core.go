@@ -74,7 +74,8 @@ func (c *Core) Feed(name string) pool.Sink {
 type feed struct {
 	core      *Core
 	name      string
-	used      int64 // bytes in the buffer; guarded by the buffer's lock
+	used      int64  // bytes in the buffer; guarded by the buffer's lock
+	said      uint64 // how many drops were logged; owned by the publisher
 	published atomic.Uint64
 	dropped   map[Reason]*atomic.Uint64 // every reason is there from the start
 }

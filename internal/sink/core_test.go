@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -736,4 +737,22 @@ func sequence(n int) []string {
 		bodies[i] = fmt.Sprintf("%06d", i)
 	}
 	return bodies
+}
+
+func TestLossesAreLoggedAtOnceAndThenOnceInAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(logBuffer)
+		c := NewCore(Options{Buffer: 64 << 10, Log: slog.New(slog.NewTextHandler(log, nil))})
+		f := c.Feed("f").(*feed)
+		p := &publisher{Core: c}
+		for range 30 { // a minute
+			f.dropped[BufferFull].Add(7)
+			p.sayLosses()
+			time.Sleep(2 * time.Second)
+		}
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != 6 || !strings.Contains(lines[0], "feed=f dropped=7 ") || !strings.Contains(lines[5], "dropped=35 ") {
+			t.Errorf("%d lines:\n%s", len(lines), log)
+		}
+	})
 }

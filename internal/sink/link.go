@@ -117,13 +117,15 @@ func (l *link) failed(_ *nats.Conn, err error) {
 
 // complained is told what the server said about a message, or the client about itself.
 func (l *link) complained(_ *nats.Conn, _ *nats.Subscription, err error) {
+	what := "NATS complained"
 	if errors.Is(err, nats.ErrPermissionViolation) {
+		what = "NATS forbids publishing: events are lost"
 		l.mu.Lock()
 		l.violations++
 		l.mu.Unlock()
 	}
 	if l.complaints.Allow() {
-		l.log.Warn("NATS complained", "error", err)
+		l.log.Warn(what, "error", err)
 	}
 }
 

@@ -25,6 +25,8 @@ type publisher struct {
 	chunk  *chunk // the one under way
 	done   int    // how many of its events are done with
 	msg    *nats.Msg
+	looked time.Time // for events that were dropped
+	said   time.Time // … and logged
 }
 
 // state is why the publisher rests.
@@ -47,6 +49,7 @@ func (c *Core) Run(ctx context.Context) error {
 
 	for {
 		state := p.work(ctx, late)
+		p.sayLosses()
 		if late.Err() != nil || ctx.Err() != nil && !p.anythingWaits() {
 			return p.finish(late)
 		}
@@ -63,6 +66,28 @@ func (c *Core) Run(ctx context.Context) error {
 			c.buffer.away.Store(true)
 			p.rest(nil, end, reconnectWait)
 			c.buffer.away.Store(false)
+		}
+	}
+}
+
+// sayLosses logs what was dropped since it last did, at most every ten seconds.
+func (p *publisher) sayLosses() {
+	now := time.Now()
+	if now.Sub(p.looked) < time.Second || now.Sub(p.said) < 10*time.Second {
+		return
+	}
+	p.looked = now
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.feeds {
+		n := uint64(0)
+		for _, dropped := range f.dropped {
+			n += dropped.Load()
+		}
+		if n > f.said {
+			p.said = now
+			p.log.Warn("events were dropped", "feed", f.name, "dropped", n-f.said, "buffer_full_in_all", f.dropped[BufferFull].Load())
+			f.said = n
 		}
 	}
 }
