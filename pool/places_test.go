@@ -1,0 +1,123 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"feedmux/internal/conn"
+	"feedmux/internal/protocol"
+	"feedmux/internal/protocol/pubsub"
+	"feedmux/internal/sim/twitch"
+)
+
+// homeless is a protocol that knows no address.
+type homeless struct{ protocol.Protocol }
+
+func (homeless) Endpoint(context.Context) (protocol.Endpoint, error) {
+	return protocol.Endpoint{}, errors.New("no address")
+}
+
+func TestAfterADialThatFailedThePlaceIsHeldIfTheUpstreamMayCountASocket(t *testing.T) {
+	hang := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	for _, row := range []struct {
+		name   string
+		change func(*Options)
+		serve  func(*peer) // nil: nothing is ever accepted
+		cancel bool        // nothing is wanted any more, while the dial is under way
+		cause  conn.Cause
+		held   time.Duration
+	}{
+		{name: "nobody listens", cause: conn.CauseRefused, held: 0},
+		{
+			name: "the name is not known",
+			change: func(o *Options) {
+				o.Conn.DialContext = func(context.Context, string, string) (net.Conn, error) {
+					return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}
+				}
+			},
+			cause: conn.CauseDNS, held: 0,
+		},
+		{
+			name: "the protocol has no address",
+			change: func(o *Options) {
+				o.Conn.Protocol = homeless{pubsub.New(pubsub.Options{})}
+			},
+			cause: conn.CauseReset, held: 0,
+		},
+		{name: "RST in the handshake", serve: func(p *peer) { p.Reset() }, cause: conn.CauseReset, held: 0},
+		{name: "FIN in the handshake", serve: func(p *peer) { p.Close() }, cause: conn.CauseReset, held: 0},
+		{
+			name: "503 from an upstream that keeps the socket",
+			serve: func(p *peer) {
+				p.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"))
+				p.awaitEnd()
+			},
+			cause: conn.CauseHTTP5xx, held: hold,
+		},
+		{
+			name:   "no answer to the SYN",
+			change: func(o *Options) { o.Conn.DialContext = hang },
+			cause:  conn.CauseTimeout, held: hold,
+		},
+		{name: "no answer to the handshake", serve: (*peer).awaitEnd, cause: conn.CauseTimeout, held: hold},
+		{
+			name:   "given up in the SYN",
+			change: func(o *Options) { o.Conn.DialContext = hang },
+			cancel: true, cause: conn.CauseDrain, held: hold,
+		},
+		{name: "given up in the handshake", serve: (*peer).awaitEnd, cancel: true, cause: conn.CauseDrain, held: hold},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				serve := row.serve
+				if serve == nil {
+					serve = func(*peer) {}
+				}
+				s := perform(t, nil, row.change, serve)
+				s.net.SetRefuse(row.serve == nil)
+				s.pool.Want(topics(1))
+				if row.cancel {
+					time.Sleep(time.Second)
+					s.pool.Want(nil)
+				}
+				got := s.status()
+				for ; got.Slots[0].State == conn.Dialing; got = s.status() {
+					if got.Account.Connections != 1 {
+						t.Fatalf("%d places are taken while the pool dials", got.Account.Connections)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				ended := time.Now()
+				s.pool.Want(nil) // no second dial
+				for ; got.Account.Connections > 0; got = s.status() {
+					time.Sleep(100 * time.Millisecond)
+				}
+				if held := time.Since(ended); held != row.held {
+					t.Errorf("the place was held for %v, want %v", held, row.held)
+				}
+				if dials := got.Counters.Dials; !row.cancel && dials[string(row.cause)] != 1 || dials["ok"] != 0 {
+					t.Errorf("dials: %v, want one that failed by %s", dials, row.cause)
+				}
+			})
+		})
+	}
+}
+
+func TestConnectionsThatWaitForTheirTurnAreNotCountedAsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, twitch.PubSubOptions{}, topics(500), nil)
+		for range 8 {
+			time.Sleep(time.Second)
+			if got := s.status(); got.Account.Connections != s.up.Open() {
+				t.Errorf("the account shows %d connections, %d sockets are open", got.Account.Connections, s.up.Open())
+			}
+		}
+	})
+}
