@@ -102,7 +102,8 @@ subject = "feed.a.{topic}"
 		for _, want := range []string{
 			path + ":7: feed[0].limits.connections: ",
 			path + ":13: feed[1].topics[1]: ",
-			"\n2 problems\n",
+			path + ":13: feed[1].topics[0]: has the subject feed.a.raid.1, which is that of topic raid.1 of feed a",
+			"\n3 problems\n",
 		} {
 			if !strings.Contains(errs, want) {
 				t.Errorf("%s: %q is not in\n%s", command, want, errs)

@@ -11,7 +11,7 @@
 //	feeds     what concerns several keys of a feed, and its topics_file (feed.go)
 //	checks    the feed's protocol checks topics and options, then the caller checks feeds against each other
 //
-// A feed that has a problem in one step is left out of the later ones, so one mistake is told once. The package knows
+// The checks look at each feed whose name, protocol, URL, subject, topics and options are good so far. The package knows
 // no protocol: what it must know of each is handed in.
 //
 // Secrets: a bad value is shown as the file has it, so without what a variable holds, and a URL without user, password

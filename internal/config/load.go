@@ -24,8 +24,8 @@ type LoadOptions struct {
 	Protocols map[string]Protocol
 
 	// Check looks at subjects, and for what is wrong between feeds, such as topics that meet on one subject. It is
-	// called even if there are problems already; c then has no feed that is wrong by itself. Keys are those of Place:
-	// a feed's are under its Key. The topics of a feed are counted as in Feed.Topics, so feed[1].topics[0] is the
+	// called even if there are problems already; c then has the feeds whose name, protocol, URL, subject, topics and
+	// options are good by themselves. Keys are those of Place: a feed's are under its Key. The topics of a feed are counted as in Feed.Topics, so feed[1].topics[0] is the
 	// first of them, and the problem names the place where it was listed. nil is no check.
 	Check func(c *Config, report Report)
 }
@@ -42,8 +42,9 @@ type Protocol struct {
 	// nil: each feed is an account of its own.
 	Account func(f *Feed) string
 
-	// Check looks at the topics and options of a feed that has no other problem. Keys are below the feed's, such as
-	// topics[3] (counted as in Feed.Topics) and options.auth_topics. It must not change f. nil is no check.
+	// Check looks at the topics and options of a feed, if these and its name, protocol, URL and subject are good so
+	// far. Keys are below the feed's, such as topics[3] (counted as in Feed.Topics) and options.auth_topics. It must not
+	// change f. nil is no check.
 	Check func(f *Feed, report Report)
 }
 
@@ -118,7 +119,7 @@ func (d *decoder) syntax(line int, err error) {
 // other.
 func (d *decoder) check(c *Config) {
 	for _, f := range d.feeds {
-		if d.clean(f.Key) {
+		if d.clean(f.Key+".name", f.Key+".protocol", f.Key+".url", f.Key+".subject", f.Key+".topics", f.Key+".options") {
 			c.Feeds = append(c.Feeds, f)
 		}
 	}
