@@ -152,9 +152,12 @@ subject = "feed.a.{topic}"
 }
 
 func TestAConfigurationThatIsNotThereIs78(t *testing.T) {
-	code, _, errs := feedmux(t, "run", "--config", filepath.Join(t.TempDir(), "none.toml"))
-	if code != exitConfig || !strings.Contains(errs, "none.toml") {
-		t.Errorf("exit %d: %s", code, errs)
+	dir := t.TempDir()
+	for _, path := range []string{filepath.Join(dir, "none.toml"), dir} {
+		code, _, errs := feedmux(t, "run", "--config", path)
+		if code != exitConfig || !strings.HasPrefix(errs, "feedmux: reading the configuration: ") || !strings.Contains(errs, path) {
+			t.Errorf("%s: exit %d: %s", path, code, errs)
+		}
 	}
 }
 

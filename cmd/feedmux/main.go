@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"feedmux/internal/config"
 )
 
 // Exit codes: users and service managers rely on them.
@@ -62,15 +59,9 @@ func (f *failure) Unwrap() error { return f.err }
 
 // failed gives err its exit code.
 func failed(err error) error {
-	var problems config.Problems
-	var path *fs.PathError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &problems):
-		return &failure{exitConfig, fmt.Errorf("%w\n%s", err, count(len(problems), "problem"))}
-	case errors.Is(err, errNoConfig) && errors.As(err, &path):
-		return &failure{exitConfig, fmt.Errorf("feedmux: %w", err)}
+	var known *failure
+	if err == nil || errors.As(err, &known) {
+		return err
 	}
 	return &failure{exitFailed, fmt.Errorf("feedmux: %w", err)}
 }

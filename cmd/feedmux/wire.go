@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -76,16 +75,18 @@ func hostOf(f *config.Feed) string {
 	return u.Host
 }
 
-// errNoConfig says that there is no configuration to be read.
-var errNoConfig = errors.New("there is no configuration")
-
-// loadConfig reads and checks a configuration against all that feedmux can do.
+// loadConfig reads and checks a configuration against all that feedmux can do. Whatever is wrong with it, only somebody
+// who edits files can cure.
 func loadConfig(path string) (*config.Config, error) {
 	cfg, err := config.Load(path, loadOptions())
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("%w: %w", errNoConfig, err)
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		return nil, &failure{exitConfig, fmt.Errorf("%w\n%s", err, count(len(problems), "problem"))}
+	case err != nil:
+		return nil, &failure{exitConfig, fmt.Errorf("feedmux: %w", err)}
 	}
-	return cfg, err
+	return cfg, nil
 }
 
 func loadOptions() config.LoadOptions {
