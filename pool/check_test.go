@@ -123,23 +123,7 @@ func play(t *testing.T, o twitch.PubSubOptions, wanted []shard.Wanted, change fu
 	if change != nil {
 		change(&opts)
 	}
-	p, err := New(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.pool = p
-	p.Want(wanted)
-	ctx, end := context.WithCancel(t.Context())
-	s.end = end
-	go func() {
-		defer close(s.done)
-		if err := p.Run(ctx); err != nil {
-			t.Errorf("pool: %v", err)
-		}
-	}()
-	t.Cleanup(func() {
-		end()
-		<-s.done
+	s.start(opts, wanted, func() {
 		endUpstream()
 		<-served
 		if unfired := s.up.Unfired(); len(unfired) > 0 {
@@ -147,6 +131,30 @@ func play(t *testing.T, o twitch.PubSubOptions, wanted []shard.Wanted, change fu
 		}
 	})
 	return s
+}
+
+// start runs the pool until the test ends. after is called when it has returned.
+func (s *scene) start(o Options, wanted []shard.Wanted, after func()) {
+	s.t.Helper()
+	p, err := New(o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.pool = p
+	p.Want(wanted)
+	ctx, end := context.WithCancel(s.t.Context())
+	s.end = end
+	go func() {
+		defer close(s.done)
+		if err := p.Run(ctx); err != nil {
+			s.t.Errorf("pool: %v", err)
+		}
+	}()
+	s.t.Cleanup(func() {
+		end()
+		<-s.done
+		after()
+	})
 }
 
 // status asks the pool when nothing moves any more at this moment.

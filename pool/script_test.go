@@ -122,23 +122,7 @@ func perform(t *testing.T, wanted []shard.Wanted, change func(*Options), serve f
 	if change != nil {
 		change(&o)
 	}
-	p, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.pool = p
-	p.Want(wanted)
-	ctx, end := context.WithCancel(t.Context())
-	s.end = end
-	go func() {
-		defer close(s.done)
-		if err := p.Run(ctx); err != nil {
-			t.Errorf("pool: %v", err)
-		}
-	}()
-	t.Cleanup(func() {
-		end()
-		<-s.done
+	s.start(o, wanted, func() {
 		l.Close()
 		peers.Wait()
 	})
