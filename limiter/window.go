@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -22,27 +21,6 @@ type Window struct {
 	Per time.Duration // above zero, at most a day
 }
 
-// ParseWindow reads the form N/DURATION, as in "1/2s" or "10/1s".
-func ParseWindow(s string) (Window, error) {
-	count, per, found := strings.Cut(s, "/")
-	if !found {
-		return Window{}, fmt.Errorf("reading rate %q: want N/DURATION, as in 1/2s", s)
-	}
-	n, err := strconv.Atoi(count)
-	if err != nil {
-		return Window{}, fmt.Errorf("reading rate %q: %q is not a whole number", s, count)
-	}
-	d, err := time.ParseDuration(per)
-	if err != nil {
-		return Window{}, fmt.Errorf("reading rate %q: %q is not a duration, as in 2s or 500ms", s, per)
-	}
-	w := Window{N: n, Per: d}
-	if err := w.check(); err != nil {
-		return Window{}, fmt.Errorf("reading rate %q: %w", s, err)
-	}
-	return w, nil
-}
-
 func (w Window) check() error {
 	switch {
 	case w.N < 1:
@@ -57,7 +35,7 @@ func (w Window) check() error {
 	return nil
 }
 
-// String is the form that ParseWindow reads.
+// String is the form N/DURATION, as in "1/2s" or "10/1s".
 func (w Window) String() string {
 	per := w.Per.String()
 	if strings.HasSuffix(per, "m0s") {

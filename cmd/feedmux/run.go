@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -42,18 +43,20 @@ log, status and notices, and goes on trying. A bad configuration is exit code 78
 			d.log.Info("starting", "version", version(), "config", path)
 			d.sayPlan()
 			ctx, stop := context.WithCancel(c.Context())
-			go d.answerHangup(ctx) // ends with ctx
-			watched := make(chan struct{})
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			var beside sync.WaitGroup
+			beside.Go(func() { d.answerHangups(ctx, hangup) })
 			err = d.run(ctx, func() {
 				d.notify(systemd.SdNotifyReady)
-				go func() { // ends with ctx
-					defer close(watched)
+				beside.Go(func() {
 					d.feedWatchdog(ctx)
 					d.notify(systemd.SdNotifyStopping)
-				}()
+				})
 			})
 			stop()
-			<-watched
+			beside.Wait()
 			d.sayEnd()
 			return failed(err)
 		},
@@ -87,11 +90,9 @@ func (d *daemon) sayPlan() {
 	}
 }
 
-// answerHangup says that a reload is not to be had: unanswered, the signal would end the daemon without a word.
-func (d *daemon) answerHangup(ctx context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// answerHangups says that a reload is not to be had, until ctx ends: unanswered, the signal would end the daemon without
+// a word.
+func (d *daemon) answerHangups(ctx context.Context, hangup <-chan os.Signal) {
 	for {
 		select {
 		case <-hangup:

@@ -222,7 +222,7 @@ func (c *Conn) onHeard(h heard) {
 		c.up <- PongNews{Slot: c.slot, RTT: h.at.Sub(c.pings.sent)}
 	}
 	for _, s := range h.settled {
-		c.report(c.asks.settle(s, h.life, time.Now()))
+		c.report(c.asks.settle(s, c.life, time.Now()))
 	}
 	c.report(c.asks.byEvent(h.first, h.at))
 	if c.ending != "" {

@@ -41,7 +41,6 @@ type route struct {
 
 // heard is what a reader tells its conn beside the events. It is the conn's to keep.
 type heard struct {
-	life    *life
 	at      time.Time
 	live    bool
 	pong    bool
@@ -53,7 +52,6 @@ type heard struct {
 
 // ended is the last news of a life.
 type ended struct {
-	life      *life
 	err       error
 	lastFrame time.Time
 }
@@ -71,7 +69,7 @@ func (l *life) read() {
 			err = l.take(m)
 		}
 		if err != nil {
-			l.tell(ended{l, err, l.sock.LastFrame()})
+			l.tell(ended{err, l.sock.LastFrame()})
 			return
 		}
 	}
@@ -99,7 +97,7 @@ func (l *life) take(m socket.Message) error {
 	}
 	if out.Live || out.Pong || out.Move || len(out.Settled) > 0 || len(out.Frames) > 0 || len(l.first) > 0 {
 		l.tell(heard{
-			life: l, at: m.Received, live: out.Live, pong: out.Pong, move: out.Move,
+			at: m.Received, live: out.Live, pong: out.Pong, move: out.Move,
 			settled: slices.Clone(out.Settled), frames: slices.Clone(out.Frames), first: slices.Clone(l.first),
 		})
 	}
