@@ -42,6 +42,7 @@ given a negative figure is switched off.`,
 		Example: `  feedmux sim twitch-pubsub                                    # a healthy upstream
   feedmux sim twitch-pubsub --reset-every 10s --rate 1000      # a busy one that drops connections
   feedmux sim twitch-pubsub --bad-topics 'raid.*'              # some topics do not exist
+  feedmux sim twitch-pubsub --life 45s --close-code 1001       # no connection grows older
   feedmux sim twitch-pubsub --connections 3 --starve           # a cap that is felt, not told`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -67,7 +68,7 @@ given a negative figure is switched off.`,
 	return c
 }
 
-// pubSubFlags makes a flag of every option.
+// pubSubFlags makes a flag of every option but Record, which is for tests.
 func pubSubFlags(f *pflag.FlagSet, o *twitch.PubSubOptions) {
 	f.Uint64Var(&o.Seed, "seed", 1, "of every choice made by chance")
 
@@ -95,22 +96,27 @@ func pubSubFlags(f *pflag.FlagSet, o *twitch.PubSubOptions) {
 
 	f.Float64Var(&o.Refuse, "refuse", 0, "`share` of the handshakes that are refused")
 	f.IntVar(&o.RefuseStatus, "refuse-status", o.RefuseStatus, "with this HTTP status; negative: with a RST")
+	f.StringVar(&o.RefuseLocation, "refuse-location", "", "`url` told with the refusal, for a status such as 307")
 	f.DurationVar(&o.RetryAfter, "retry-after", 0, "told with the refusal")
 	f.DurationVar(&o.HandshakeDelay, "handshake-delay", 0, "before the answer to a handshake")
 	f.BoolVar(&o.AcceptThenClose, "accept-then-close", false, "end every connection right after its handshake")
+	f.DurationVar(&o.Life, "life", 0, "every connection ends at this age, as --close-code says")
+	f.DurationVar(&o.CloseDelay, "close-delay", 0, "before a client's Close is answered; events go on meanwhile")
 	f.DurationVar(&o.PongDelay, "pong-delay", 0, "before each PONG")
 	f.Float64Var(&o.PongLoss, "pong-loss", 0, "`share` of the PINGs that are not answered")
 	f.DurationVar(&o.ResponseDelay, "response-delay", 0, "before each RESPONSE")
 	f.Float64Var(&o.ResponseLoss, "response-loss", 0, "`share` of the asks that are not answered")
 	f.Float64Var(&o.ServerErrors, "server-errors", 0, "`share` of the LISTENs that are answered ERR_SERVER")
+	f.StringSliceVar(&o.PoisonTopics, "poison-topics", nil, "`patterns` of topics whose LISTEN ends the connection")
+	f.IntVar(&o.PoisonCode, "poison-code", o.PoisonCode, "of --poison-topics, like --close-code")
 
 	every := func(v *time.Duration, name, what string) {
 		f.DurationVar(v, name+"-every", 0, "about so often, for one of the connections: "+what)
 	}
 	every(&o.ResetEvery, "reset", "RST")
 	every(&o.FINEvery, "fin", "FIN without a Close")
-	every(&o.CloseEvery, "close", "Close with --close-code")
-	f.IntVar(&o.CloseCode, "close-code", o.CloseCode, "of --close-every")
+	every(&o.CloseEvery, "close", "Close, as --close-code says")
+	f.IntVar(&o.CloseCode, "close-code", o.CloseCode, "of --close-every and --life; -1: a FIN, -2: a RST instead of a Close")
 	every(&o.SilenceEvery, "silence", "it stays open and says nothing any more")
 	every(&o.ReconnectEvery, "reconnect", "RECONNECT, and Close after --reconnect-grace")
 	f.DurationVar(&o.ReconnectGrace, "reconnect-grace", o.ReconnectGrace, "of --reconnect-every")

@@ -25,14 +25,17 @@ type Conn struct {
 type link struct {
 	mu   sync.Mutex
 	wake chan struct{} // closed at the next change; nil while nobody waits
-	cut  bool          // whatever is sent is lost
-	ends [2]end
+	ends [2]end        // the client's, the server's
+
+	book *book // has a lock of its own
+	id   int   // in it
 }
 
 // end is what one side has received, and what it has done.
 type end struct {
 	in   bytes.Buffer // received and not read
-	lost int          // bytes sent to this end that a cut link lost; they fill the window all the same
+	cut  bool         // what is sent to this end is lost
+	lost int          // bytes that were; they fill the window all the same
 	fin  bool         // the other side will send no more
 	rst  bool         // the other side gave the connection up
 
@@ -44,11 +47,11 @@ type end struct {
 	writeBy  time.Time
 }
 
-func newPair(clientAddr net.Addr) (client, server *Conn) {
-	l := &link{}
-	a, b := &l.ends[0], &l.ends[1]
-	client = &Conn{link: l, me: a, peer: b, local: clientAddr, remote: serverAddr}
-	server = &Conn{link: l, me: b, peer: a, local: serverAddr, remote: clientAddr}
+func newPair(clientAddr net.Addr, b *book, id int) (client, server *Conn) {
+	l := &link{book: b, id: id}
+	mine, theirs := &l.ends[0], &l.ends[1]
+	client = &Conn{link: l, me: mine, peer: theirs, local: clientAddr, remote: serverAddr}
+	server = &Conn{link: l, me: theirs, peer: mine, local: serverAddr, remote: clientAddr}
 	return client, server
 }
 
@@ -136,13 +139,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 			return n, c.fail("write", syscall.ECONNRESET)
 		case n == len(p):
 			return n, nil
-		case c.peer.closed && !l.cut:
+		case c.peer.closed && !c.peer.cut && !c.me.cut:
 			c.me.rst = true
 			l.notifyLocked()
 			return len(p), nil
 		case room > 0 && !c.peer.shut:
 			k := min(room, len(p)-n)
-			if l.cut {
+			if c.peer.cut {
 				c.peer.lost += k
 			} else {
 				c.peer.in.Write(p[n : n+k])
@@ -168,7 +171,18 @@ func (c *Conn) CloseWrite() error {
 
 func (c *Conn) finLocked() {
 	c.me.sentFIN = true
-	c.peer.fin = c.peer.fin || !c.link.cut
+	c.peer.fin = c.peer.fin || !c.peer.cut
+	c.endedLocked()
+}
+
+// endedLocked is called with the FIN or RST that this end sends.
+func (c *Conn) endedLocked() {
+	switch l := c.link; {
+	case c.me == &l.ends[0]:
+		l.book.clientEnded(l.id)
+	case !c.peer.cut:
+		l.book.serverEnded(l.id)
+	}
 	c.link.notifyLocked()
 }
 
@@ -186,8 +200,8 @@ func (c *Conn) close(reset bool) error {
 	}
 	c.me.closed = true
 	if reset || c.me.noLinger {
-		c.peer.rst = c.peer.rst || !c.link.cut
-		c.link.notifyLocked()
+		c.peer.rst = c.peer.rst || !c.peer.cut
+		c.endedLocked()
 	} else {
 		c.finLocked()
 	}
@@ -206,7 +220,22 @@ func (c *Conn) SetLinger(sec int) error {
 func (c *Conn) Cut() {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
-	c.link.cut = true
+	c.me.cut, c.peer.cut = true, true
+}
+
+// CutIn makes the way to this end a black hole for good: bytes, FIN and RST that the other end sends from now on are lost,
+// and nobody is told. The other way goes on, as if what it needs of this one still came through.
+func (c *Conn) CutIn() {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.me.cut = true
+}
+
+// CutOut is CutIn for the way from this end.
+func (c *Conn) CutOut() {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.peer.cut = true
 }
 
 // ShutWindow makes this end take no more bytes, so that the other end's writes wait, or ends that.

@@ -1,6 +1,6 @@
 // Package sim holds a network in memory, for tests in virtual time. The packages below it hold upstreams that run inside
 // the process, obey the rules of the real ones and break on request: for such tests, for `feedmux sim` and for
-// `feedmux demo`. Package upstream is what they share; each protocol has a package of its own.
+// `feedmux demo`. Package upstream is what they share, on package websocket; each protocol has a package of its own.
 //
 // A [Network] is TCP as far as a program can see it: bounded buffers, deadlines, FIN, RST, lost bytes, a window that stays
 // shut, dials that are refused or hang. Whoever waits in it waits on a channel, so that time can move in a synctest

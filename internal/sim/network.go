@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // acceptQueue is how many connections wait for Accept; further dials are refused.
@@ -19,13 +18,14 @@ type Network struct {
 	listener *listener // nil: nobody listens
 	refuse   bool
 	hang     bool
-	dials    []time.Time
 	conns    []*Conn // client ends that are not closed
 	port     int     // of the newest client end
+
+	book *book // has a lock of its own
 }
 
 // NewNetwork returns a network on which nobody listens yet.
-func NewNetwork() *Network { return &Network{port: 40000} }
+func NewNetwork() *Network { return &Network{port: 40000, book: new(book)} }
 
 // Listen opens the port. It panics while an earlier listener is open.
 func (n *Network) Listen() net.Listener {
@@ -52,13 +52,6 @@ func (n *Network) SetHang(on bool) {
 	n.hang = on
 }
 
-// Dials returns when each dial began, whatever became of it.
-func (n *Network) Dials() []time.Time {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.Clone(n.dials)
-}
-
 // Conns returns the client ends that are not closed, in the order of their dials.
 func (n *Network) Conns() []*Conn {
 	n.mu.Lock()
@@ -73,15 +66,16 @@ func (n *Network) forgetClosedLocked() {
 
 // DialContext has the signature of [net.Dialer.DialContext]. What it returns is a *[Conn].
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	fail := func(err error) (net.Conn, error) {
-		return nil, &net.OpError{Op: "dial", Net: network, Addr: serverAddr, Err: err}
-	}
 	if err := ctx.Err(); err != nil {
-		return fail(err)
+		return nil, dialError(network, err)
+	}
+	id := n.book.dialled()
+	fail := func(err error) (net.Conn, error) {
+		n.book.clientEnded(id)
+		return nil, dialError(network, err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.dials = append(n.dials, time.Now())
 	if n.hang {
 		n.mu.Unlock()
 		<-ctx.Done()
@@ -92,7 +86,8 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 		return fail(syscall.ECONNREFUSED)
 	}
 	n.port++
-	client, server := newPair(&net.TCPAddr{IP: serverAddr.IP, Port: n.port})
+	client, server := newPair(&net.TCPAddr{IP: serverAddr.IP, Port: n.port}, n.book, id)
+	n.book.connected(id)
 	select {
 	case n.listener.queue <- server:
 	default: // full: see acceptQueue
@@ -101,6 +96,10 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	n.forgetClosedLocked()
 	n.conns = append(n.conns, client)
 	return client, nil
+}
+
+func dialError(network string, err error) error {
+	return &net.OpError{Op: "dial", Net: network, Addr: serverAddr, Err: err}
 }
 
 var serverAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443}

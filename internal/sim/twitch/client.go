@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/sim/websocket"
 )
 
 // The rules of PubSub, beside those that every upstream can have.
@@ -39,12 +41,10 @@ type client struct {
 func newClient(p *PubSub, uc *upstream.Client) *client {
 	c := &client{Client: uc, p: p, topics: map[string]*topic{}}
 	c.firstListen = c.NewTimer(func() {
-		c.ViolationLocked(RuleFirstListen, "nothing was asked for")
-		c.CloseLocked(upstream.ClosePolicy, "no LISTEN")
+		c.ExpelLocked(RuleFirstListen, "nothing was asked for", upstream.ClosePolicy, "no LISTEN")
 	})
 	c.idle = c.NewTimer(func() {
-		c.ViolationLocked(RuleIdle, "no PING")
-		c.CloseLocked(upstream.ClosePolicy, "no PING")
+		c.ExpelLocked(RuleIdle, "no PING", upstream.ClosePolicy, "no PING")
 	})
 	c.reconnect = c.NewTimer(func() { c.CloseLocked(upstream.CloseRestart, "reconnect") })
 	return c
@@ -64,6 +64,7 @@ func (c *client) EndedLocked() {
 	for name := range c.topics {
 		c.p.unlistenLocked(c, name)
 	}
+	delete(c.p.caps, c.ID)
 }
 
 // request is what a client may say.
@@ -134,6 +135,13 @@ func (c *client) onAskLocked(r *request) {
 		c.FINLocked("too many topics in one LISTEN")
 		return
 	}
+	if listen && slices.ContainsFunc(topics, o.isPoison) {
+		ask.Error = "closed"
+		c.rec.Asks = upstream.AppendBounded(c.rec.Asks, ask)
+		c.FiredLocked(FaultPoison)
+		c.DismissLocked(o.PoisonCode, "a topic in a LISTEN")
+		return
+	}
 	if listen {
 		ask.Error = c.judgeLocked(r)
 	} else if len(topics) == 0 {
@@ -188,6 +196,10 @@ func (c *client) judgeLocked(r *request) string {
 		c.ViolationLocked(RuleTopics, fmt.Sprintf("%d topics on one connection", len(c.topics)+added))
 		return o.TooManyTopics
 	}
+	if own, lower := c.p.caps[c.ID]; lower && added > 0 && len(c.topics)+added > own {
+		c.StruckLocked(FaultCap)
+		return o.TooManyTopics
+	}
 	return ""
 }
 
@@ -205,7 +217,7 @@ func (c *client) respondLocked(nonce, errorText string) {
 
 // sayLocked sends v, d later.
 func (c *client) sayLocked(d time.Duration, v any) {
-	c.QueueAfterLocked(d, upstream.Text(c.p.encodeLocked(v)))
+	c.QueueAfterLocked(d, websocket.Text(c.p.encodeLocked(v)))
 }
 
 // encodeLocked writes v as the options want it.

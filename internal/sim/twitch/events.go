@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"feedmux/internal/sim/upstream"
+	"feedmux/internal/sim/websocket"
 )
 
 // envelope is what stands around topic and body in a MESSAGE.
@@ -27,7 +27,7 @@ func (p *PubSub) envelopeLocked() envelope {
 
 // appendFrame appends the frame's message behind the room for its header, and says where in dst the event's number is.
 func (e envelope) appendFrame(dst []byte, t *topic, body *template, n uint64, now time.Time) (out []byte, from, to int) {
-	dst = append(dst, make([]byte, upstream.HeaderRoom)...)
+	dst = append(dst, make([]byte, websocket.HeaderRoom)...)
 	dst = append(dst, e.head...)
 	dst = append(dst, t.quoted...)
 	dst = append(dst, e.middle...)
@@ -48,19 +48,20 @@ func (p *PubSub) EventLocked(now time.Time) {
 	body := t.templates[what%uint64(len(t.templates))]
 	t.happened++
 	n := t.happened
-	p.scratch, _, _ = p.envelopeLocked().appendFrame(p.scratch[:0], t, body, n, now)
-	frame := upstream.TextInPlace(p.scratch)
+	e := p.envelopeLocked()
+	p.scratch, _, _ = e.appendFrame(p.scratch[:0], t, body, n, now)
+	frame := websocket.TextInPlace(p.scratch)
+	inner := p.scratch[websocket.HeaderRoom+len(e.head)+len(t.quoted)+len(e.middle) : len(p.scratch)-len(e.tail)]
 
 	for i := len(t.listeners) - 1; i >= 0; i-- { // backward: one that is cut off for its backlog leaves the list
 		c := t.listeners[i]
-		if c.StarvedLocked() {
+		sentLocked := c.sentEventLocked(t, n, inner)
+		if !c.DeliverLocked(frame, sentLocked) {
 			continue
 		}
-		sentLocked := func() { c.sentLocked(t, n, n) }
-		c.QueueLocked(frame, sentLocked)
 		if twice {
 			p.CountLocked(FaultDuplicate)
-			c.QueueLocked(frame, sentLocked)
+			c.DeliverLocked(frame, sentLocked)
 		}
 		if unknown {
 			p.CountLocked(FaultUnknown)
@@ -153,7 +154,7 @@ func (f *flood) build(now time.Time, e envelope) {
 			var from, to int
 			body := t.templates[(round+k)%len(t.templates)]
 			frame, from, to = e.appendFrame(frame[:0], t, body, f.base[k]+uint64(round)+1, now)
-			whole := upstream.TextInPlace(frame)
+			whole := websocket.TextInPlace(frame)
 			shift := len(f.buf) - (len(frame) - len(whole))
 			f.buf = append(f.buf, whole...)
 			f.spots = append(f.spots, spot{from + shift, to + shift, len(f.buf)})

@@ -1,17 +1,21 @@
 package twitch
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/sim/websocket"
 )
 
 // The faults of PubSub, beside those that every upstream can have.
 const (
+	FaultCap           upstream.Fault = "cap"
 	FaultDuplicate     upstream.Fault = "duplicate"
 	FaultGarbage       upstream.Fault = "garbage"
 	FaultOversize      upstream.Fault = "oversize"
+	FaultPoison        upstream.Fault = "poison"
 	FaultPongDelay     upstream.Fault = "pong_delay"
 	FaultPongLoss      upstream.Fault = "pong_loss"
 	FaultReconnect     upstream.Fault = "reconnect"
@@ -32,6 +36,7 @@ func (p *PubSub) plansLocked() []upstream.Plan {
 		{Fault: FaultResponseDelay, Wanted: o.ResponseDelay > 0},
 		{Fault: FaultResponseLoss, Wanted: o.ResponseLoss > 0},
 		{Fault: FaultServerError, Wanted: o.ServerErrors > 0},
+		{Fault: FaultPoison, Wanted: len(o.PoisonTopics) > 0},
 		{Fault: FaultReconnect, Every: o.ReconnectEvery, Strike: reconnectLocked},
 		{Fault: FaultGarbage, Every: o.GarbageEvery, Strike: garbageLocked},
 		{Fault: FaultOversize, Every: o.OversizeEvery, Strike: oversizeLocked},
@@ -46,7 +51,7 @@ func (p *PubSub) Reconnect(id int) bool { return p.Inject(FaultReconnect, id, re
 // Garbage sends a text message that is not JSON: the first half of one that is.
 func (p *PubSub) Garbage(id int) bool { return p.Inject(FaultGarbage, id, garbageLocked) }
 
-// Oversize sends a MESSAGE of OversizeBytes for a topic of the connection. It has no number.
+// Oversize lets an event of OversizeBytes happen on the connection's first topic, by name, and sends it to nobody else.
 func (p *PubSub) Oversize(id int) bool { return p.Inject(FaultOversize, id, oversizeLocked) }
 
 // Revoke takes topics from the connection and says so with AUTH_REVOKED. Topics that it does not have are named all the
@@ -58,6 +63,23 @@ func (p *PubSub) Revoke(id int, topics ...string) bool {
 	})
 }
 
+// SetCap makes connection id refuse, as if TopicsPerConnection were n, the LISTEN that would bring it more topics; what it
+// has stays. The client breaks no rule, since it cannot know. 0 ends that. The connection may be one that is yet to
+// come; false: it has ended.
+func (p *PubSub) SetCap(id, n int) bool {
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	if n <= 0 {
+		delete(p.caps, id)
+		return !p.PastLocked(id)
+	}
+	if !p.ArmLocked(FaultCap, id) {
+		return false
+	}
+	p.caps[id] = n
+	return true
+}
+
 func reconnectLocked(uc *upstream.Client) bool {
 	c := clientOf(uc)
 	c.sayLocked(0, plain{"RECONNECT"})
@@ -67,7 +89,7 @@ func reconnectLocked(uc *upstream.Client) bool {
 
 func garbageLocked(c *upstream.Client) bool {
 	whole := Frames()[0].Text
-	c.QueueLocked(upstream.Text([]byte(whole[:len(whole)/2])), nil)
+	c.QueueLocked(websocket.Text([]byte(whole[:len(whole)/2])), nil)
 	return true
 }
 
@@ -76,11 +98,12 @@ func oversizeLocked(uc *upstream.Client) bool {
 	if len(c.topics) == 0 {
 		return false
 	}
-	e := c.p.envelopeLocked()
-	b := e.head + c.topics[c.topicNamesLocked()[0]].quoted + e.middle + `{\"type\":\"viewcount\",\"padding\":\"`
-	end := `\"}` + e.tail
-	b += strings.Repeat("x", max(0, c.p.o.OversizeBytes-len(b)-len(end))) + end
-	c.QueueLocked(upstream.Text([]byte(b)), nil)
+	e, t := c.p.envelopeLocked(), c.topics[c.topicNamesLocked()[0]]
+	t.happened++
+	head, tail := e.head+t.quoted+e.middle, `\"}`+e.tail
+	body := fmt.Sprintf(`{\"type\":\"viewcount\",\"viewers\":%d,\"padding\":\"`, t.happened)
+	body += strings.Repeat("x", max(0, c.p.o.OversizeBytes-len(head)-len(body)-len(tail)))
+	c.QueueLocked(websocket.Text([]byte(head+body+tail)), c.sentEventLocked(t, t.happened, []byte(body+`\"}`)))
 	return true
 }
 

@@ -104,11 +104,16 @@ func TestOversizeIsOneMessageForATopic(t *testing.T) {
 		c := join(t, n)
 		c.ask("LISTEN", "a", "", "raid.2", "raid.1")
 		c.take()
-		s.Oversize(1)
-		got := c.take()
-		if len(got) != 1 || len(got[0].payload) != 2<<20 || !json.Valid([]byte(got[0].payload)) ||
-			!strings.HasPrefix(got[0].payload, `{"type":"MESSAGE","data":{"topic":"raid.1","message":"{`) {
-			t.Errorf("got %d messages", len(got))
+		for n := range uint64(2) {
+			s.Oversize(1)
+			got := c.take()
+			if e := events(t, got); len(e) != 1 || e[0].n != n+1 || s.Happened("raid.1") != n+1 {
+				t.Errorf("%d events, %d happened", len(e), s.Happened("raid.1"))
+			}
+			if len(got) != 1 || len(got[0].payload) != 2<<20 || !json.Valid([]byte(got[0].payload)) ||
+				!strings.HasPrefix(got[0].payload, `{"type":"MESSAGE","data":{"topic":"raid.1","message":"{`) {
+				t.Errorf("got %d messages", len(got))
+			}
 		}
 	})
 }

@@ -28,6 +28,7 @@ type PubSubOptions struct {
 	Unknown   float64 // share of the events that are followed by a frame of an unknown type
 	Spaces    bool    // more white space in each frame than is needed
 	Newline   bool    // a line feed at the end of each frame
+	Record    bool    // for tests: TakeSent says what was sent, event by event. Not with Saturate
 
 	// Rules.
 	TopicsPerConnection int           // 50
@@ -45,6 +46,8 @@ type PubSubOptions struct {
 	ResponseDelay time.Duration // before each RESPONSE
 	ResponseLoss  float64       // share of the asks that are carried out and not answered
 	ServerErrors  float64       // share of the LISTENs that are answered ERR_SERVER
+	PoisonTopics  []string      // patterns; a LISTEN with such a topic is not carried out and ends the connection
+	PoisonCode    int           // with this close code; 4000. Or upstream.EndFIN, or upstream.EndRST
 
 	// Faults that strike one of the open connections every so often.
 	ReconnectEvery time.Duration // RECONNECT, then Close after ReconnectGrace
@@ -67,6 +70,7 @@ func (o PubSubOptions) WithDefaults() PubSubOptions {
 	o.TopicsPerListen = cmp.Or(o.TopicsPerListen, 20)
 	o.FirstListen = cmp.Or(o.FirstListen, 15*time.Second)
 	o.Idle = cmp.Or(o.Idle, 5*time.Minute)
+	o.PoisonCode = cmp.Or(o.PoisonCode, 4000)
 	o.ReconnectGrace = cmp.Or(o.ReconnectGrace, 30*time.Second)
 	o.OversizeBytes = cmp.Or(o.OversizeBytes, 2<<20)
 	if o.TokenTopics == nil {
@@ -87,13 +91,24 @@ func (o PubSubOptions) Check() error {
 		upstream.CheckShare("PongLoss", o.PongLoss),
 		upstream.CheckShare("ResponseLoss", o.ResponseLoss),
 		upstream.CheckShare("ServerErrors", o.ServerErrors),
+		upstream.CheckCloseCode("PoisonCode", o.PoisonCode),
+		checkPatterns("BadTopics", o.BadTopics),
+		checkPatterns("PoisonTopics", o.PoisonTopics),
 	}
 	if o.OversizeBytes < 0 || o.OversizeBytes > maxOversize {
 		errs = append(errs, fmt.Errorf("OversizeBytes: %d is not from 0 to %d", o.OversizeBytes, maxOversize))
 	}
-	for _, pattern := range o.BadTopics {
+	if o.Record && o.Saturate {
+		errs = append(errs, errors.New("saturate: not with Record"))
+	}
+	return errors.Join(errs...)
+}
+
+func checkPatterns(name string, patterns []string) error {
+	var errs []error
+	for _, pattern := range patterns {
 		if _, err := path.Match(pattern, ""); err != nil {
-			errs = append(errs, fmt.Errorf("BadTopics: %q: %w", pattern, err))
+			errs = append(errs, fmt.Errorf("%s: %q: %w", name, pattern, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -108,11 +123,15 @@ func (o *PubSubOptions) needsToken(topic string) bool {
 	return false
 }
 
-func (o *PubSubOptions) isBad(topic string) bool {
-	for _, pattern := range o.BadTopics {
+func (o *PubSubOptions) isBad(topic string) bool { return topic == "" || matches(o.BadTopics, topic) }
+
+func (o *PubSubOptions) isPoison(topic string) bool { return matches(o.PoisonTopics, topic) }
+
+func matches(patterns []string, topic string) bool {
+	for _, pattern := range patterns {
 		if ok, err := path.Match(pattern, topic); ok && err == nil { // Check reports bad patterns
 			return true
 		}
 	}
-	return topic == ""
+	return false
 }

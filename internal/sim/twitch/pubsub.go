@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"feedmux/internal/sim/upstream"
 )
@@ -20,6 +21,8 @@ type PubSub struct {
 	topics   map[string]*topic
 	listened []*topic // those with listeners, by name: so that a choice by chance does not depend on who came first
 	events   *rand.Rand
+	caps     map[int]int // by connection, some of them yet to come; forgotten when it ends
+	sent     sentRecord
 	scratch  []byte
 }
 
@@ -29,6 +32,7 @@ func NewPubSub(o PubSubOptions) *PubSub {
 		library: newLibrary(),
 		o:       o,
 		topics:  map[string]*topic{},
+		caps:    map[int]int{},
 		events:  rand.New(rand.NewPCG(o.Seed, 1)),
 	}
 	p.Server = upstream.NewServer(o.Seed, o.Log, p)
@@ -87,6 +91,7 @@ func (p *PubSub) listenLocked(c *client, name string) {
 	}
 	i, _ := slices.BinarySearchFunc(t.listeners, c.ID, byID)
 	t.listeners = slices.Insert(t.listeners, i, c)
+	c.rec.Listens = upstream.AppendBounded(c.rec.Listens, Listen{Topic: name, From: time.Now()})
 	c.rec.MaxTopics = max(c.rec.MaxTopics, len(c.topics))
 }
 
@@ -97,6 +102,7 @@ func (p *PubSub) unlistenLocked(c *client, name string) {
 	}
 	delete(c.topics, name)
 	c.version++
+	c.rec.unlistened(name)
 	i, _ := slices.BinarySearchFunc(t.listeners, c.ID, byID)
 	t.listeners = slices.Delete(t.listeners, i, i+1)
 	if len(t.listeners) == 0 {

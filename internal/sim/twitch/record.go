@@ -14,8 +14,25 @@ type ConnRecord struct {
 	Asks      []Ask
 	Topics    []string // listened to now, sorted
 	MaxTopics int      // the most that it ever listened to
+	Listens   []Listen // in the order of From; of those past 10,000 the older half is forgotten
 	Pings     []time.Time
 	Events    uint64 // written to the socket
+}
+
+// Listen is a time in which a connection listened to a topic.
+type Listen struct {
+	Topic    string
+	From, To time.Time // from before the LISTEN's answer to the UNLISTEN or the socket's end; To zero: still
+}
+
+// unlistened notes the end of what is listened to.
+func (r *ConnRecord) unlistened(topic string) {
+	for i := len(r.Listens) - 1; i >= 0; i-- {
+		if l := &r.Listens[i]; l.Topic == topic && l.To.IsZero() {
+			l.To = time.Now()
+			return
+		}
+	}
 }
 
 // Ask is one LISTEN or UNLISTEN.
@@ -60,6 +77,7 @@ func (p *PubSub) Conns() []ConnRecord {
 		r := c.rec
 		r.Record = c.RecordLocked()
 		r.Asks, r.Pings, r.Topics = slices.Clone(r.Asks), slices.Clone(r.Pings), c.topicNamesLocked()
+		r.Listens = slices.Clone(r.Listens)
 		records = append(records, r)
 	}
 	return records

@@ -335,7 +335,12 @@ func TestOptionsFromPeopleAreChecked(t *testing.T) {
 		{PongLoss: 1.1},
 		{ResponseLoss: 1.1},
 		{ServerErrors: 1.1},
+		{Options: upstream.Options{CloseCode: -3}},
+		{Options: upstream.Options{RefuseLocation: "a\r\nb"}},
 		{BadTopics: []string{"["}},
+		{PoisonTopics: []string{"["}},
+		{PoisonCode: 999},
+		{Options: upstream.Options{Saturate: true}, Record: true},
 		{OversizeBytes: -1},
 	} {
 		if o.Check() == nil {

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"feedmux/internal/sim/websocket"
 )
 
 const (
@@ -43,10 +45,14 @@ type Client struct {
 	timers  []*Timer
 	wsPing  *Timer
 	wsPong  *Timer
-	writing time.Time // since when a write is under way; zero: none
+	life    *Timer
+	late    []lateEvent // in the order in which they happened
+	lateDue *Timer      // armed while there are any
+	writing time.Time   // since when a write is under way; zero: none
 
 	upgraded bool // the handshake is done and the writer runs
 	muted    bool
+	left     bool      // the client sent a Close that waits for its answer
 	closing  bool      // nothing more is queued
 	hangUp   bool      // the writer sends a FIN as soon as the queue is empty
 	ended    bool      // FIN or RST was sent or seen
@@ -69,6 +75,7 @@ func newClient(s *Server, id int, nc net.Conn) *Client {
 		rec:  Record{ID: id, Remote: nc.RemoteAddr().String(), Accepted: time.Now()},
 	}
 	c.wsPing, c.wsPong = c.NewTimer(c.onWSPingLocked), c.NewTimer(c.onNoPongLocked)
+	c.life, c.lateDue = c.NewTimer(c.onLifeLocked), c.NewTimer(c.onLateLocked)
 	c.Session = s.protocol.JoinLocked(c)
 	return c
 }
@@ -94,7 +101,9 @@ func (c *Client) serve(ctx context.Context) {
 		defer c.s.Mu.Unlock()
 		c.endLocked("it broke during the handshake")
 		delete(c.s.active, c.ID)
-		c.out, c.marks, c.timers = nil, nil, nil
+		delete(c.s.lags, c.ID)
+		delete(c.s.starved, c.ID)
+		c.out, c.marks, c.timers, c.late = nil, nil, nil, nil
 	}()
 	defer c.nc.Close()
 	if !c.handshake() {
@@ -165,11 +174,23 @@ func (c *Client) CloseLocked(code int, reason string) {
 	if c.closing || c.muted {
 		return
 	}
-	c.QueueLocked(appendFrame(nil, opClose, closePayload(code, reason)), nil)
+	c.QueueLocked(websocket.AppendFrame(nil, websocket.OpClose, websocket.ClosePayload(code, reason)), nil)
 	c.closing, c.closeBy = true, time.Now().Add(closeWait)
 	c.whyLocked(fmt.Sprintf("Close %d %s", code, reason))
 	c.s.Log.Info("closing", "conn", c.ID, "code", code, "reason", reason)
 	c.wakeUp()
+}
+
+// DismissLocked ends the connection as code says: a Close with it, or EndFIN, or EndRST.
+func (c *Client) DismissLocked(code int, reason string) {
+	switch code {
+	case EndFIN:
+		c.FINLocked("FIN: " + reason)
+	case EndRST:
+		c.abortLocked("RST: " + reason)
+	default:
+		c.CloseLocked(code, reason)
+	}
 }
 
 // FINLocked drops what is queued and sends a FIN without a Close.
@@ -212,21 +233,6 @@ func (c *Client) QueueLocked(frame []byte, sentLocked func()) {
 	if len(c.marks) == 1 {
 		c.wakeUp()
 	}
-}
-
-// StarvedLocked says whether the client gets no events because newer connections filled the upstream's limit.
-func (c *Client) StarvedLocked() bool {
-	s := c.s
-	if !s.o.Starve || s.o.Connections <= 0 || s.open <= s.o.Connections {
-		return false
-	}
-	newer := 0
-	for _, other := range s.active {
-		if other.ID > c.ID && !other.ended {
-			newer++
-		}
-	}
-	return newer >= s.o.Connections
 }
 
 // write is the writer: it writes what is queued, keeps the timers, and ends when the reader has.

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"feedmux/internal/sim/websocket"
 )
 
 // Fault names something that goes wrong.
@@ -16,11 +18,15 @@ const (
 	FaultAcceptThenClose Fault = "accept_then_close"
 	FaultBadFrame        Fault = "bad_frame"
 	FaultClose           Fault = "close"
+	FaultCloseDelay      Fault = "close_delay"
 	FaultFIN             Fault = "fin"
 	FaultHandshakeDelay  Fault = "handshake_delay"
+	FaultLag             Fault = "lag"
+	FaultLife            Fault = "life"
 	FaultRefuse          Fault = "refuse"
 	FaultReset           Fault = "reset"
 	FaultSilence         Fault = "silence"
+	FaultStarve          Fault = "starve"
 	FaultStorm           Fault = "storm"
 )
 
@@ -40,6 +46,8 @@ func (s *Server) ownPlans(o Options) []Plan {
 		{Fault: FaultRefuse, Wanted: o.Refuse > 0},
 		{Fault: FaultHandshakeDelay, Wanted: o.HandshakeDelay > 0},
 		{Fault: FaultAcceptThenClose, Wanted: o.AcceptThenClose},
+		{Fault: FaultLife, Wanted: o.Life > 0},
+		{Fault: FaultCloseDelay, Wanted: o.CloseDelay > 0},
 		{Fault: FaultReset, Every: o.ResetEvery, Strike: (*Client).resetLocked},
 		{Fault: FaultFIN, Every: o.FINEvery, Strike: (*Client).hangUpLocked},
 		{Fault: FaultClose, Every: o.CloseEvery, Strike: closing(o.CloseCode, "by plan")},
@@ -55,7 +63,7 @@ func (s *Server) Reset(id int) bool { return s.Inject(FaultReset, id, (*Client).
 // FIN sends a FIN without a Close.
 func (s *Server) FIN(id int) bool { return s.Inject(FaultFIN, id, (*Client).hangUpLocked) }
 
-// Close sends a Close, then a FIN when it was answered.
+// Close sends a Close, then a FIN when it was answered. EndFIN and EndRST are codes, too.
 func (s *Server) Close(id int, code int, reason string) bool {
 	return s.Inject(FaultClose, id, closing(code, reason))
 }
@@ -75,6 +83,17 @@ func (s *Server) ResetAll() int {
 	return s.stormLocked()
 }
 
+// SetRefuseStatus refuses every handshake from now on with status, which is like RefuseStatus, whatever Refuse says;
+// 0 ends that. Each call plans one refusal at least.
+func (s *Server) SetRefuseStatus(status int) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.refuse = status
+	if status != 0 {
+		s.planned[FaultRefuse] = max(s.planned[FaultRefuse], s.fired[FaultRefuse]) + 1
+	}
+}
+
 // Inject is how a test makes a fault happen to connection id: it calls strike with the lock, if the connection is open.
 func (s *Server) Inject(f Fault, id int, strike func(*Client) bool) bool {
 	s.Mu.Lock()
@@ -86,6 +105,39 @@ func (s *Server) Inject(f Fault, id int, strike func(*Client) bool) bool {
 	}
 	c.FiredLocked(f)
 	return true
+}
+
+// plot is a fault that waits for its occasion on one connection.
+type plot struct {
+	fault Fault
+	conn  int
+}
+
+// ArmLocked plans a fault that happens when its occasion comes to connection id, which may be one that is yet to come.
+// False: it has ended.
+func (s *Server) ArmLocked(f Fault, id int) bool {
+	past := s.PastLocked(id)
+	if past || !s.armed[plot{f, id}] {
+		s.planned[f]++
+	}
+	if !past {
+		s.armed[plot{f, id}] = true
+	}
+	return !past
+}
+
+// PastLocked says whether connection id has ended, and will never be.
+func (s *Server) PastLocked(id int) bool {
+	c := s.active[id]
+	return id < 1 || c == nil && id <= s.lastID || c != nil && c.ended
+}
+
+// StruckLocked says that the occasion of an armed fault came. The first of them counts.
+func (c *Client) StruckLocked(f Fault) {
+	if c.s.armed[plot{f, c.ID}] {
+		delete(c.s.armed, plot{f, c.ID})
+		c.FiredLocked(f)
+	}
 }
 
 // canStrikeLocked says whether the connection is open as far as a client can see.
@@ -103,7 +155,7 @@ func (c *Client) hangUpLocked() bool {
 
 func closing(code int, reason string) func(*Client) bool {
 	return func(c *Client) bool {
-		c.CloseLocked(code, reason)
+		c.DismissLocked(code, reason)
 		return true
 	}
 }
@@ -115,7 +167,7 @@ func (c *Client) muteLocked() bool {
 }
 
 func (c *Client) badFrameLocked() bool {
-	c.QueueLocked(appendFrame(nil, 11, []byte("?")), nil)
+	c.QueueLocked(websocket.AppendFrame(nil, 11, []byte("?")), nil)
 	return true
 }
 

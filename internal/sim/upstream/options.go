@@ -6,7 +6,22 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+)
+
+// Close codes that the simulators use.
+const (
+	CloseProtocolError = 1002
+	ClosePolicy        = 1008
+	CloseTooBig        = 1009
+	CloseRestart       = 1012
+)
+
+// What can stand where a close code is asked for, and sends no Close.
+const (
+	EndFIN = -1
+	EndRST = -2
 )
 
 // Options are the rules and faults that every upstream can have. A rule that is not positive is off; what its zero value
@@ -31,15 +46,18 @@ type Options struct {
 	// Faults that strike by chance.
 	Refuse          float64       // share of the handshakes that are refused
 	RefuseStatus    int           // with this HTTP status; 503. Negative: with a RST instead
+	RefuseLocation  string        // told in the refusal: where to dial instead
 	RetryAfter      time.Duration // told in the refusal, in whole seconds
 	HandshakeDelay  time.Duration // before the answer to a handshake
 	AcceptThenClose bool          // a FIN right after the answer to each handshake
+	Life            time.Duration // every connection ends at this age, counted from its 101, as CloseCode says
+	CloseDelay      time.Duration // before a client's Close is answered; events go on meanwhile
 
 	// Faults that strike one of the open connections every so often.
 	ResetEvery    time.Duration // RST
 	FINEvery      time.Duration // FIN without a Close
-	CloseEvery    time.Duration // Close with CloseCode
-	CloseCode     int           // 1012
+	CloseEvery    time.Duration // as CloseCode says
+	CloseCode     int           // of a Close; 1012. Or EndFIN, or EndRST
 	SilenceEvery  time.Duration // from then on neither answers nor sends, and stays open
 	BadFrameEvery time.Duration // a frame that no WebSocket may send
 	StormEvery    time.Duration // RST for all connections at once
@@ -54,17 +72,25 @@ func (o Options) WithDefaults() Options {
 
 // Check says what is wrong with o: for options that come from people.
 func (o Options) Check() error {
-	errs := []error{CheckShare("Refuse", o.Refuse)}
+	errs := []error{CheckShare("Refuse", o.Refuse), CheckCloseCode("CloseCode", o.CloseCode)}
 	if !(o.Rate >= 0 && o.Rate <= 1e6) {
 		errs = append(errs, fmt.Errorf("rate: %v is not from 0 to 1000000 events a second", o.Rate))
 	}
 	if o.RefuseStatus > 0 && (o.RefuseStatus < 200 || o.RefuseStatus > 599) {
 		errs = append(errs, fmt.Errorf("RefuseStatus: %d is no status that refuses", o.RefuseStatus))
 	}
-	if o.CloseCode != 0 && (o.CloseCode < 1000 || o.CloseCode > 65535) {
-		errs = append(errs, fmt.Errorf("CloseCode: %d does not fit", o.CloseCode))
+	if strings.ContainsAny(o.RefuseLocation, "\r\n") {
+		errs = append(errs, fmt.Errorf("RefuseLocation: %q is more than a line", o.RefuseLocation))
 	}
 	return errors.Join(errs...)
+}
+
+// CheckCloseCode returns nil for what can stand where a close code is asked for; 0 is the default.
+func CheckCloseCode(name string, code int) error {
+	if code >= 1000 && code <= 65535 || code == EndFIN || code == EndRST || code == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %d is neither a close code nor %d (a FIN) nor %d (a RST)", name, code, EndFIN, EndRST)
 }
 
 // CheckShare returns nil for a value from 0 to 1.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"feedmux/internal/sim/websocket"
 )
 
 // maxRequest is the longest message from a client, in bytes.
@@ -18,6 +20,9 @@ func (c *Client) handshake() bool {
 	s.Mu.Lock()
 	o := s.o
 	refused := o.Refuse > 0 && c.Rand.Float64() < o.Refuse
+	if s.refuse != 0 {
+		refused, o.RefuseStatus = true, s.refuse
+	}
 	if refused && o.RefuseStatus < 0 {
 		c.FiredLocked(FaultRefuse)
 		c.abortLocked("refused with a RST")
@@ -26,12 +31,12 @@ func (c *Client) handshake() bool {
 	}
 	s.Mu.Unlock()
 
-	key, err := readHandshake(c.br)
-	if errors.Is(err, errUpgrade) {
+	key, err := websocket.ReadHandshake(c.br)
+	if errors.Is(err, websocket.ErrNoHandshake) {
 		s.Mu.Lock()
 		c.ViolationLocked(RuleHandshake, err.Error())
 		s.Mu.Unlock()
-		c.answerAndEnd(httpAnswer(400, ""), err.Error())
+		c.answerAndEnd(websocket.HTTPAnswer(400, ""), err.Error())
 		return false
 	}
 	if err == nil && o.HandshakeDelay > 0 {
@@ -50,23 +55,26 @@ func (c *Client) handshake() bool {
 		c.FiredLocked(FaultRefuse)
 		s.Mu.Unlock()
 		header := ""
-		if o.RetryAfter > 0 {
-			header = fmt.Sprintf("Retry-After: %d\r\n", int(o.RetryAfter.Round(time.Second)/time.Second))
+		if o.RefuseLocation != "" {
+			header = "Location: " + o.RefuseLocation + "\r\n"
 		}
-		c.answerAndEnd(httpAnswer(o.RefuseStatus, header), fmt.Sprintf("refused with %d", o.RefuseStatus))
+		if o.RetryAfter > 0 {
+			header += fmt.Sprintf("Retry-After: %d\r\n", int(o.RetryAfter.Round(time.Second)/time.Second))
+		}
+		c.answerAndEnd(websocket.HTTPAnswer(o.RefuseStatus, header), fmt.Sprintf("refused with %d", o.RefuseStatus))
 		return false
 	case c.tooMany && !o.Starve:
-		c.answerAndEnd(httpAnswer(429, ""), "refused with 429: too many connections")
+		c.answerAndEnd(websocket.HTTPAnswer(429, ""), "refused with 429: too many connections")
 		return false
 	case o.AcceptThenClose:
 		s.Mu.Lock()
 		c.FiredLocked(FaultAcceptThenClose)
 		c.rec.Upgraded = time.Now()
 		s.Mu.Unlock()
-		c.answerAndEnd(switchingProtocols(key), "accepted, then closed")
+		c.answerAndEnd(websocket.SwitchingProtocols(key), "accepted, then closed")
 		return false
 	}
-	if _, err := c.nc.Write(switchingProtocols(key)); err != nil {
+	if _, err := c.nc.Write(websocket.SwitchingProtocols(key)); err != nil {
 		return false
 	}
 	_ = c.nc.SetDeadline(time.Time{})
@@ -75,6 +83,7 @@ func (c *Client) handshake() bool {
 	c.rec.Upgraded, c.upgraded = time.Now(), true
 	c.Session.OpenedLocked()
 	c.wsPing.SetLocked(s.o.WSPing)
+	c.life.SetLocked(s.o.Life)
 	return true
 }
 
@@ -111,20 +120,20 @@ func (c *Client) answerAndEnd(b []byte, why string) {
 func (c *Client) read() error {
 	var message []byte // the fragments of one that is not complete
 	for {
-		f, err := readFrame(c.br, maxRequest)
-		if err != nil && !errors.Is(err, errFrameTooBig) {
+		f, err := websocket.ReadFrame(c.br, maxRequest)
+		if err != nil && !errors.Is(err, websocket.ErrTooBig) {
 			return err
 		}
 		c.s.Mu.Lock()
 		switch {
-		case err != nil || len(message)+len(f.payload) > maxRequest:
-			c.ViolationLocked(RuleFrame, errFrameTooBig.Error())
+		case err != nil || len(message)+len(f.Payload) > maxRequest:
+			c.ViolationLocked(RuleFrame, websocket.ErrTooBig.Error())
 			c.CloseLocked(CloseTooBig, "too big")
 			c.finishSoonLocked()
-		case f.op < opClose && f.masked:
-			message = append(message, f.payload...)
-			if f.fin {
-				if !c.closing && !c.muted {
+		case f.Op < websocket.OpClose && f.Masked:
+			message = append(message, f.Payload...)
+			if f.FIN {
+				if !c.closing && !c.muted && !c.left {
 					c.Session.MessageLocked(message)
 					c.wakeUp() // the session may have something to flood with now
 				}
@@ -149,25 +158,42 @@ func (c *Client) finishSoonLocked() {
 	}
 }
 
-func (c *Client) onControlLocked(f frame) {
+func (c *Client) onControlLocked(f websocket.Frame) {
 	switch {
 	case c.muted:
-	case !f.masked:
+	case !f.Masked:
 		c.ViolationLocked(RuleFrame, "not masked")
 		c.CloseLocked(CloseProtocolError, "not masked")
-	case f.op == opPing:
-		c.QueueLocked(appendFrame(nil, opPong, f.payload), nil)
-	case f.op == opPong:
+	case f.Op == websocket.OpPing:
+		c.QueueLocked(websocket.AppendFrame(nil, websocket.OpPong, f.Payload), nil)
+	case f.Op == websocket.OpPong:
 		c.wsPong.SetLocked(0)
-	case f.op == opClose:
-		if !c.closing {
+	case f.Op == websocket.OpClose:
+		switch {
+		case c.closing:
+			c.finishSoonLocked()
+		case !c.left:
+			c.left = true
 			c.rec.Why = "Close from the client"
-			c.QueueLocked(appendFrame(nil, opClose, f.payload), nil)
-			c.closing = true
+			c.answerCloseLocked(f.Payload)
 		}
-		c.finishSoonLocked()
 	default:
-		c.ViolationLocked(RuleFrame, fmt.Sprintf("opcode %d", f.op))
+		c.ViolationLocked(RuleFrame, fmt.Sprintf("opcode %d", f.Op))
 		c.CloseLocked(CloseProtocolError, "unknown opcode")
 	}
+}
+
+// answerCloseLocked answers the client's Close and then sends a FIN, after CloseDelay.
+func (c *Client) answerCloseLocked(payload []byte) {
+	answerLocked := func() {
+		c.QueueLocked(websocket.AppendFrame(nil, websocket.OpClose, payload), nil)
+		c.closing = true
+		c.finishSoonLocked()
+	}
+	if d := c.s.o.CloseDelay; d > 0 {
+		c.FiredLocked(FaultCloseDelay)
+		c.NewTimer(answerLocked).SetLocked(d)
+		return
+	}
+	answerLocked()
 }

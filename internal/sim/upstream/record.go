@@ -49,6 +49,14 @@ func (c *Client) ViolationLocked(rule Rule, detail string) {
 	c.s.Log.Warn("rule broken", "conn", c.ID, "rule", rule, "detail", detail)
 }
 
+// ExpelLocked closes the connection of a client that broke a rule by doing nothing. One that has sent its Close may.
+func (c *Client) ExpelLocked(rule Rule, detail string, code int, reason string) {
+	if !c.left {
+		c.ViolationLocked(rule, detail)
+		c.CloseLocked(code, reason)
+	}
+}
+
 // Violations returns the rules that clients broke, oldest first. Rules that are switched off cannot be broken.
 func (s *Server) Violations() []Violation {
 	s.Mu.Lock()

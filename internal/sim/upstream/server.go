@@ -50,6 +50,7 @@ type Server struct {
 
 	// Guarded by Mu.
 	o       Options
+	refuse  int // the status of SetRefuseStatus; 0: as the options say
 	plans   []Plan
 	changed chan struct{} // closed and replaced when o changes
 	serving bool
@@ -59,8 +60,13 @@ type Server struct {
 	open    int
 	maxOpen int
 
+	// By connection, some of them yet to come; forgotten when it ends.
+	lags    map[int]time.Duration
+	starved map[int]bool
+
 	violations []Violation
 	planned    map[Fault]int  // calls of the fault's method
+	armed      map[plot]bool  // those calls whose occasion is yet to come
 	wanted     map[Fault]bool // faults that an option asks for
 	fired      map[Fault]int
 }
@@ -76,7 +82,10 @@ func NewServer(seed uint64, log *slog.Logger, p Protocol) *Server {
 		strikes: rand.New(rand.NewPCG(seed, 2)),
 		changed: make(chan struct{}),
 		active:  map[int]*Client{},
+		lags:    map[int]time.Duration{},
+		starved: map[int]bool{},
 		planned: map[Fault]int{},
+		armed:   map[plot]bool{},
 		wanted:  map[Fault]bool{},
 		fired:   map[Fault]int{},
 	}

@@ -3,6 +3,8 @@ package upstream
 import (
 	"slices"
 	"time"
+
+	"feedmux/internal/sim/websocket"
 )
 
 // Timer does something about a client later, with the server's lock held. Nothing is done once the client is closing or
@@ -74,8 +76,13 @@ func (c *Client) onTimersLocked(now time.Time) (next time.Time) {
 	return next
 }
 
+func (c *Client) onLifeLocked() {
+	c.FiredLocked(FaultLife)
+	c.DismissLocked(c.s.o.CloseCode, "end of life")
+}
+
 func (c *Client) onWSPingLocked() {
-	c.QueueLocked(appendFrame(nil, opPing, nil), nil)
+	c.QueueLocked(websocket.AppendFrame(nil, websocket.OpPing, nil), nil)
 	c.wsPing.SetLocked(c.s.o.WSPing)
 	if c.wsPong.at.IsZero() {
 		c.wsPong.SetLocked(c.s.o.WSPong)
@@ -83,6 +90,5 @@ func (c *Client) onWSPingLocked() {
 }
 
 func (c *Client) onNoPongLocked() {
-	c.ViolationLocked(RuleWSPong, "no pong")
-	c.CloseLocked(4100, "ping pong failed")
+	c.ExpelLocked(RuleWSPong, "no pong", 4100, "ping pong failed")
 }
