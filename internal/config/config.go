@@ -1,13 +1,19 @@
 package config
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"feedmux/internal/config/strict"
+)
 
 // Config is a whole configuration, checked and with every default filled in.
 type Config struct {
-	NATS  NATS
-	HTTP  HTTP
-	Log   Log
-	Feeds []*Feed // in the order of the file
+	NATS     NATS
+	HTTP     HTTP
+	Log      Log
+	Accounts []*Account // those with a table of their own, in the order of their names; each has a feed
+	Feeds    []*Feed    // in the order of the file
 }
 
 // NATS is where events are published, and how.
@@ -44,18 +50,32 @@ type Log struct {
 	Format string // "auto", "text" or "json"
 }
 
+// Account is what an upstream counts together and several feeds share: [account.NAME].
+type Account struct {
+	Key         string // its path in the file, such as account.twitch
+	Name        string // as a feed's, and no other account is called so
+	Connections int    // of all its feeds together; the sum of their Limits.Connections is no more
+	DialRate    Rate
+	InFlight    int // at most Connections
+	Hold        time.Duration
+}
+
 // Feed is one upstream.
 type Feed struct {
 	Key        string // its path in the file, such as feed[0]
 	Name       string // one token of a subject: a-z, 0-9, _ and -
 	Protocol   string
-	URL        string  // ws:// or wss://; may hold secrets: show it with RedactURL
-	Account    string  // what the upstream counts connections by, as the protocol says; no secret
-	Topics     []Topic // of the file, then of TopicsFile, each name once
-	TopicsFile string  // resolved against the configuration's folder; "" is none
-	Subject    string  // a template, such as feed.{feed}.{topic}; its form is for LoadOptions.Check to judge
-	Placement  string  // "pack" or "spread"
-	MaxMessage int     // bytes
+	URL        string        // ws:// or wss://; may hold secrets: show it with RedactURL
+	Account    string        // what the upstream counts connections by; no secret
+	Shared     *Account      // what Account is the name of; nil: the account is this feed's alone, and called as the protocol says
+	Topics     []Topic       // of the file, then of TopicsFile, each name once
+	TopicsFile string        // resolved against the configuration's folder; "" is none
+	Subject    string        // a template, such as feed.{feed}.{topic}; its form is for LoadOptions.Check to judge
+	Overflow   string        // of topics past Limits.Capacity: "park", "turns" or "reject", with which there are none
+	Dwell      time.Duration // with turns: how long a topic keeps its place
+	Placement  string        // "pack" or "spread"
+	MaxMessage int           // bytes
+	MaxAge     time.Duration // hand connections over at about this age; 0 is never
 	Limits     Limits
 	Dial       Dial
 	Ping       Ping
@@ -73,13 +93,18 @@ type Topic struct {
 
 // Limits are how much of the upstream a feed may use.
 type Limits struct {
-	Connections         int
+	Connections         int // with Feed.Shared: this feed's share of it
 	TopicsPerConnection int
-	SubscribeBatch      int  // topics in one ask
-	SubscribeRate       Rate // asks on one connection
+	Reserve             int           // of Connections, kept back for hand-over; fewer than Connections
+	Hold                time.Duration // how long a place stays taken after a close that the peer did not answer
+	SubscribeBatch      int           // topics in one ask
+	SubscribeRate       Rate          // asks on one connection
 }
 
-// Dial is how connections are opened.
+// Capacity is how many topics have room.
+func (l Limits) Capacity() int { return (l.Connections - l.Reserve) * l.TopicsPerConnection }
+
+// Dial is how connections are opened. With Feed.Shared, Rate and InFlight are those of all feeds of the account together.
 type Dial struct {
 	Rate     Rate
 	InFlight int // at most Limits.Connections
@@ -109,13 +134,22 @@ type Secret struct {
 }
 
 const (
-	kib = 1 << 10
-	mib = 1 << 20
-	gib = 1 << 30
-
 	// maxConnections is the most that feedmux ever opens to one account.
 	maxConnections = 10
+
+	usualHold = 10 * time.Second
 )
+
+// usualDials is how often feedmux dials unless told otherwise.
+func usualDials() Rate { return Rate{1, 2 * time.Second} }
+
+// Rate is a number of things in any window of time.
+type Rate struct {
+	N   int
+	Per time.Duration
+}
+
+func (r Rate) String() string { return fmt.Sprintf("%d/%s", r.N, strict.FormatDuration(r.Per)) }
 
 // defaults is the configuration of an empty file.
 func defaults() *Config {
@@ -123,7 +157,7 @@ func defaults() *Config {
 		NATS: NATS{
 			URL:      embedded,
 			Name:     "feedmux",
-			Buffer:   16 * mib,
+			Buffer:   16 * strict.MiB,
 			Delivery: "core",
 			Headers:  "minimal",
 			Embedded: EmbeddedNATS{Listen: "127.0.0.1:4222"},
@@ -139,15 +173,18 @@ func newFeed(key string, p Protocol) *Feed {
 		Key:        key,
 		URL:        p.URL,
 		Subject:    "feed.{feed}.{topic}",
+		Overflow:   "park",
+		Dwell:      time.Minute,
 		Placement:  "pack",
-		MaxMessage: mib,
+		MaxMessage: strict.MiB,
 		Limits: Limits{
 			Connections:         p.Connections,
 			TopicsPerConnection: p.TopicsPerConnection,
+			Hold:                usualHold,
 			SubscribeBatch:      p.SubscribeBatch,
 			SubscribeRate:       Rate{10, time.Second},
 		},
-		Dial:    Dial{Rate: Rate{1, 2 * time.Second}, InFlight: 1, Timeout: 15 * time.Second},
+		Dial:    Dial{Rate: usualDials(), InFlight: 1, Timeout: 15 * time.Second},
 		Ping:    Ping{Interval: p.Ping, Jitter: 0.1, Timeout: min(10*time.Second, p.Ping/2)},
 		Backoff: Backoff{Base: time.Second, Max: 2 * time.Minute, Settle: time.Minute},
 		Options: map[string]any{},

@@ -55,6 +55,8 @@ func options() LoadOptions {
 	}
 }
 
+func place(file string, line int, key string) Place { return Place{File: file, Line: line, Key: key} }
+
 func mustParse(t *testing.T, text string) *Config {
 	t.Helper()
 	c, err := Parse("config.toml", []byte(text), options())
@@ -113,9 +115,10 @@ func TestDefaults(t *testing.T) {
 		Feeds: []*Feed{{
 			Key: "feed[0]", Name: "twitch", Protocol: "twitch-pubsub",
 			URL: "wss://pubsub-edge.twitch.tv", Account: "wss://pubsub-edge.twitch.tv",
-			Topics:  []Topic{{"raid.1", 0, Place{"minimal.good.toml", 4, "feed[0].topics[0]"}}},
+			Topics:   []Topic{{"raid.1", 0, place("minimal.good.toml", 4, "feed[0].topics[0]")}},
+			Overflow: "park", Dwell: time.Minute,
 			Subject: "feed.{feed}.{topic}", Placement: "pack", MaxMessage: 1 << 20,
-			Limits:  Limits{10, 50, 20, Rate{10, time.Second}},
+			Limits:  Limits{10, 50, 0, 10 * time.Second, 20, Rate{10, time.Second}},
 			Dial:    Dial{Rate{1, 2 * time.Second}, 1, 15 * time.Second},
 			Ping:    Ping{45 * time.Second, 0.1, 10 * time.Second, 0},
 			Backoff: Backoff{time.Second, 2 * time.Minute, time.Minute},
@@ -137,36 +140,40 @@ func TestEveryKeyArrivesWhereItBelongs(t *testing.T) {
 		t.Fatal(err)
 	}
 	const file = "everything.good.toml"
+	shared := &Account{"account.shared", "shared", 3, Rate{2, time.Second}, 2, time.Second}
 	want := &Config{
 		NATS: NATS{
 			URL: "nats://a:4222, tls://b:4222", Name: "mux", Buffer: 1 << 30, Delivery: "core", Headers: "full",
 			Embedded: EmbeddedNATS{StoreDir: "/var/lib/nats"},
 		},
-		HTTP: HTTP{Listen: ":8080", Ready: 1, Pprof: true},
-		Log:  Log{Level: "debug", Format: "json"},
+		HTTP:     HTTP{Listen: ":8080", Ready: 1, Pprof: true},
+		Log:      Log{Level: "debug", Format: "json"},
+		Accounts: []*Account{shared},
 		Feeds: []*Feed{{
 			Key: "feed[0]", Name: "twitch", Protocol: "twitch-pubsub",
 			URL: "wss://127.0.0.1:8443/v1?key=1", Account: "wss://127.0.0.1:8443/v1?key=1",
 			Topics: []Topic{
-				{"raid.1", 0, Place{file, 26, "feed[0].topics[0]"}},
-				{"raid.2", 5, Place{file, 27, "feed[0].topics[1]"}},
-				{"raid.3", 0, Place{file, 28, "feed[0].topics[2]"}},
-				{"raid.4", 0, Place{"topics.txt", 4, "feed[0].topics_file"}},
-				{"has#inside", 0, Place{"topics.txt", 5, "feed[0].topics_file"}},
-				{"raid.6", 0, Place{"topics.txt", 7, "feed[0].topics_file"}},
+				{"raid.1", 0, place(file, 26, "feed[0].topics[0]")},
+				{"raid.2", 5, place(file, 27, "feed[0].topics[1]")},
+				{"raid.3", 0, place(file, 28, "feed[0].topics[2]")},
+				{"raid.4", 0, place("topics.txt", 4, "feed[0].topics_file")},
+				{"has#inside", 0, place("topics.txt", 5, "feed[0].topics_file")},
+				{"raid.6", 0, place("topics.txt", 7, "feed[0].topics_file")},
 			},
-			TopicsFile: "topics.txt", Subject: "live.{feed}.{topic}.x", Placement: "spread", MaxMessage: 500_000,
-			Limits:  Limits{3, 10, 1, Rate{2, time.Minute}},
+			TopicsFile: "topics.txt", Overflow: "turns", Dwell: time.Second, MaxAge: 30 * 24 * time.Hour,
+			Subject: "live.{feed}.{topic}.x", Placement: "spread", MaxMessage: 500_000,
+			Limits:  Limits{3, 10, 2, 100 * time.Millisecond, 1, Rate{2, time.Minute}},
 			Dial:    Dial{Rate{10, 500 * time.Millisecond}, 3, time.Second},
 			Ping:    Ping{20 * time.Second, 0.5, 10 * time.Second, 90 * time.Second},
 			Backoff: Backoff{2 * time.Second, 2 * time.Second, time.Millisecond},
 			Auth:    Secret{File: "secrets/token"},
 			Options: map[string]any{"auth_topics": []any{"raid.*"}, "deep": map[string]any{"er": int64(1)}},
 		}, {
-			Key: "feed[1]", Name: "other", Protocol: "elsewhere", URL: "ws://h", Account: "other",
-			TopicsFile: "empty.txt", Subject: "feed.{feed}.{topic}", Placement: "pack", MaxMessage: 1 << 20,
-			Limits:  Limits{4, 3000, 100, Rate{10, time.Second}},
-			Dial:    Dial{Rate{1, 2 * time.Second}, 1, 15 * time.Second},
+			Key: "feed[1]", Name: "other", Protocol: "elsewhere", URL: "ws://h", Account: "shared", Shared: shared,
+			TopicsFile: "empty.txt", Overflow: "park", Dwell: time.Minute,
+			Subject: "feed.{feed}.{topic}", Placement: "pack", MaxMessage: 1 << 20,
+			Limits:  Limits{3, 3000, 0, time.Second, 100, Rate{10, time.Second}},
+			Dial:    Dial{Rate{2, time.Second}, 2, 15 * time.Second},
 			Ping:    Ping{25 * time.Second, 0.1, 10 * time.Second, 0},
 			Backoff: Backoff{time.Second, 2 * time.Minute, time.Minute},
 			Auth:    Secret{Env: "TOKEN"},
@@ -175,6 +182,72 @@ func TestEveryKeyArrivesWhereItBelongs(t *testing.T) {
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v %+v %+v\nwant %+v %+v %+v", c, c.Feeds[0], c.Feeds[1], want, want.Feeds[0], want.Feeds[1])
+	}
+}
+
+func TestFeedsDivideAnAccount(t *testing.T) {
+	c := mustParse(t, `
+[account.twitch]
+hold = "3s"
+[account.alone]
+[[feed]]
+name = "a"
+protocol = "twitch-pubsub"
+topics = ["a"]
+account = "twitch"
+limits = { connections = 7, reserve = 6 }
+dial.timeout = "5s"
+[[feed]]
+name = "b"
+protocol = "twitch-pubsub"
+topics = ["b"]
+account = "twitch"
+limits.connections = 3
+[[feed]]
+name = "c"
+protocol = "elsewhere"
+url = "ws://h"
+topics = ["c"]
+account = "alone"
+`)
+	dials := Rate{1, 2 * time.Second}
+	want := []*Account{ // alone: as much as its protocol allows
+		{"account.alone", "alone", 4, dials, 1, 10 * time.Second},
+		{"account.twitch", "twitch", 10, dials, 1, 3 * time.Second},
+	}
+	if !reflect.DeepEqual(c.Accounts, want) {
+		t.Errorf("accounts are %+v and %+v", c.Accounts[0], c.Accounts[1])
+	}
+	for i, want := range []struct {
+		shared      *Account
+		connections int
+		hold        time.Duration
+		dial        Dial
+	}{
+		{c.Accounts[1], 7, 3 * time.Second, Dial{dials, 1, 5 * time.Second}},
+		{c.Accounts[1], 3, 3 * time.Second, Dial{dials, 1, 15 * time.Second}},
+		{c.Accounts[0], 4, 10 * time.Second, Dial{dials, 1, 15 * time.Second}},
+	} {
+		f := c.Feeds[i]
+		if f.Shared != want.shared || f.Account != want.shared.Name ||
+			f.Limits.Connections != want.connections || f.Limits.Hold != want.hold || f.Dial != want.dial {
+			t.Errorf("feed is %+v", f)
+		}
+	}
+}
+
+func TestRejectIsContentWhenAllTopicsFit(t *testing.T) {
+	c := mustParse(t, `
+[[feed]]
+name = "a"
+protocol = "twitch-pubsub"
+topics = ["a", "b", "c", "d", "b"]
+overflow = "reject"
+limits = { connections = 3, reserve = 1, topics_per_connection = 2 }
+max_age = "1s"
+`)
+	if f := c.Feeds[0]; f.Limits.Capacity() != len(f.Topics) || f.MaxAge != time.Second {
+		t.Errorf("feed is %+v", f)
 	}
 }
 

@@ -1,10 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,17 +12,18 @@ import (
 	"unicode/utf8"
 
 	"feedmux/internal/config/marks"
+	"feedmux/internal/config/strict"
 )
 
 // decodeFeeds decodes every [[feed]].
-func decodeFeeds(d *decoder, at string, v any) {
-	elements, ok := list(v)
+func (l *loader) decodeFeeds(_ *strict.Decoder, at string, v any) {
+	elements, ok := strict.List(v)
 	if !ok {
 		if _, table := v.(map[string]any); table {
-			d.report(at, "must be a list of tables: write [[feed]], not [feed]")
+			l.Report(at, "must be a list of tables: write [[feed]], not [feed]")
 			return
 		}
-		d.wrongType(at, "a list of tables", v)
+		l.WrongType(at, "a list of tables", v)
 		return
 	}
 	names := map[string]*Feed{}
@@ -30,13 +31,13 @@ func decodeFeeds(d *decoder, at string, v any) {
 		key := marks.Index(at, i)
 		tree, ok := e.(map[string]any)
 		if !ok {
-			d.wrongType(key, "a table", e)
+			l.WrongType(key, "a table", e)
 			continue
 		}
-		f := d.feed(key, tree)
-		d.feeds = append(d.feeds, f)
+		f := l.feed(key, tree)
+		l.feeds = append(l.feeds, f)
 		if other := names[f.Name]; other != nil && f.Name != "" {
-			d.report(marks.Join(key, "name"), "%q is the name of %s already", f.Name, other.Key)
+			l.Report(marks.Join(key, "name"), "%q is the name of %s already", f.Name, other.Key)
 			continue
 		}
 		names[f.Name] = f
@@ -44,44 +45,79 @@ func decodeFeeds(d *decoder, at string, v any) {
 }
 
 // feed decodes one [[feed]]. Its protocol comes first, as defaults and ceilings depend on it.
-func (d *decoder) feed(key string, tree map[string]any) *Feed {
+func (l *loader) feed(key string, tree map[string]any) *Feed {
 	name, _ := tree["protocol"].(string)
-	p := d.protocol(name)
+	p := l.protocol(name)
 	f := newFeed(key, p)
 	f.Protocol = name
-	d.table(key, tree, feedFields(f, p))
+	l.Table(key, tree, l.feedFields(f, p))
 
-	if d.clean(key+".limits", key+".dial") && f.Dial.InFlight > f.Limits.Connections {
-		d.report(key+".dial.in_flight", "%d is more than %d, the connections of this feed",
-			f.Dial.InFlight, f.Limits.Connections)
-	}
 	// Pings are due within half the jitter of their times, so two may be as near as this.
 	nearest := time.Duration(float64(f.Ping.Interval) * (1 - f.Ping.Jitter))
-	if d.clean(key+".ping") && f.Ping.Timeout > nearest {
-		d.report(key+".ping.timeout", "%s is more than %s: the next ping may be due so soon after one "+
-			"(interval %s, jitter %g)", formatDuration(f.Ping.Timeout), formatDuration(nearest),
-			formatDuration(f.Ping.Interval), f.Ping.Jitter)
+	if l.Clean(key+".ping") && f.Ping.Timeout > nearest {
+		l.Report(key+".ping.timeout", "%s is more than %s: the next ping may be due so soon after one "+
+			"(interval %s, jitter %g)", strict.FormatDuration(f.Ping.Timeout), strict.FormatDuration(nearest),
+			strict.FormatDuration(f.Ping.Interval), f.Ping.Jitter)
 	}
-	if d.clean(key+".backoff") && f.Backoff.Base > f.Backoff.Max {
-		d.report(key+".backoff.base", "%s is more than %s, the max of this feed",
-			formatDuration(f.Backoff.Base), formatDuration(f.Backoff.Max))
+	if l.Clean(key+".backoff") && f.Backoff.Base > f.Backoff.Max {
+		l.Report(key+".backoff.base", "%s is more than %s, the max of this feed",
+			strict.FormatDuration(f.Backoff.Base), strict.FormatDuration(f.Backoff.Max))
 	}
-	if f.URL == "" && d.clean(key+".protocol", key+".url") {
-		d.report(key+".url", "is missing: %s has no upstream of its own", f.Protocol)
+	if f.URL == "" && l.Clean(key+".protocol", key+".url") {
+		l.Report(key+".url", "is missing: %s has no upstream of its own", f.Protocol)
 	}
 	if f.TopicsFile != "" {
-		d.readTopics(f)
-	} else if len(f.Topics) == 0 && d.clean(key+".topics", key+".topics_file") {
-		d.report(key+".topics", "a feed needs topics, here or in a topics_file")
+		l.readTopics(f)
+	} else if len(f.Topics) == 0 && l.Clean(key+".topics", key+".topics_file") {
+		l.Report(key+".topics", "a feed needs topics, here or in a topics_file")
 	}
 	f.Topics = mergeTopics(f.Topics)
+	l.join(f)
 	return f
+}
+
+// checkLimits looks for limits of f that are right by themselves and not together. Its share of an account is known.
+func (l *loader) checkLimits(f *Feed) {
+	limits, key := f.Limits, f.Key+".limits."
+	if !l.Clean(key + "connections") {
+		return
+	}
+	if f.Shared == nil && l.Clean(f.Key+".dial.in_flight") && f.Dial.InFlight > limits.Connections {
+		l.Report(f.Key+".dial.in_flight", "%d is more than %d, the connections of this feed", f.Dial.InFlight, limits.Connections)
+	}
+	if !l.Clean(key + "reserve") {
+		return
+	}
+	if limits.Reserve >= limits.Connections {
+		l.Report(key+"reserve", "%d is not less than %d, the connections of this feed", limits.Reserve, limits.Connections)
+		return
+	}
+	if f.Overflow == "reject" && l.Clean(key+"topics_per_connection") && len(f.Topics) > limits.Capacity() {
+		topics := slices.Clone(f.Topics)
+		slices.SortStableFunc(topics, func(a, b Topic) int { return cmp.Compare(b.Priority, a.Priority) })
+		l.Report(f.Key+".overflow", "%d topics are more than (%d - %d) × %d = %d, which is "+
+			"(connections - reserve) × topics_per_connection; the first without a place is %s",
+			len(topics), limits.Connections, limits.Reserve, limits.TopicsPerConnection, limits.Capacity(),
+			l.quoteTopic(topics[limits.Capacity()]))
+	}
+}
+
+// quoteTopic shows the name of a topic, and where it was listed.
+func (l *loader) quoteTopic(t Topic) string {
+	at := t.Place.Key
+	switch {
+	case strings.HasSuffix(at, ".topics_file"):
+		at = "" // the value there is the name of the file
+	case l.Has(at + ".topic"):
+		at += ".topic"
+	}
+	return fmt.Sprintf("%s (%s:%d)", l.Quote(at, t.Name), t.Place.File, t.Place.Line)
 }
 
 // protocol is what is known of the protocol called name. A name that is wrong has a problem of its own, so nothing else
 // is held against a feed of it.
-func (d *decoder) protocol(name string) Protocol {
-	p, ok := d.opts.Protocols[name]
+func (l *loader) protocol(name string) Protocol {
+	p, ok := l.opts.Protocols[name]
 	if !ok {
 		p = Protocol{Connections: maxConnections, TopicsPerConnection: math.MaxInt32, SubscribeBatch: math.MaxInt32}
 	}
@@ -92,37 +128,29 @@ func (d *decoder) protocol(name string) Protocol {
 	return p
 }
 
-func decodeProtocol(p *string) decodeFunc {
-	return func(d *decoder, at string, v any) {
-		text(p, func(s string) string {
-			if _, ok := d.opts.Protocols[s]; ok {
+func (l *loader) decodeProtocol(p *string) strict.DecodeFunc {
+	return func(d *strict.Decoder, at string, v any) {
+		strict.Text(p, func(s string) string {
+			if _, ok := l.opts.Protocols[s]; ok {
 				return ""
 			}
-			return oneOf(slices.Sorted(maps.Keys(d.opts.Protocols))...)(s)
+			return strict.OneOf(slices.Sorted(maps.Keys(l.opts.Protocols))...)(s)
 		})(d, at, v)
 	}
 }
 
 // decodeTopics decodes topics that are strings or tables.
-func decodeTopics(p *[]Topic) decodeFunc {
-	return func(d *decoder, at string, v any) {
-		elements, ok := list(v)
+func decodeTopics(p *[]Topic) strict.DecodeFunc {
+	return func(d *strict.Decoder, at string, v any) {
+		elements, ok := strict.List(v)
 		if !ok {
-			d.wrongType(at, "an array of topics", v)
+			d.WrongType(at, "an array of topics", v)
 			return
 		}
 		for i, e := range elements {
 			key := marks.Index(at, i)
-			t := Topic{Place: d.place(key)}
-			switch e := e.(type) {
-			case unsetString: // reported already
-			case string:
-				text(&t.Name, nonEmpty)(d, key, e)
-			case map[string]any:
-				d.table(key, e, topicFields(&t))
-			default:
-				d.wrongType(key, `a string or { topic = "…", priority = … }`, e)
-			}
+			t := Topic{Place: d.PlaceOf(key)}
+			d.Value(key, e, field{Decode: decodeTopic(&t)})
 			if t.Name != "" {
 				*p = append(*p, t)
 			}
@@ -130,21 +158,34 @@ func decodeTopics(p *[]Topic) decodeFunc {
 	}
 }
 
+func decodeTopic(t *Topic) strict.DecodeFunc {
+	return func(d *strict.Decoder, at string, v any) {
+		switch v := v.(type) {
+		case string:
+			strict.Text(&t.Name, strict.NonEmpty)(d, at, v)
+		case map[string]any:
+			d.Table(at, v, topicFields(t))
+		default:
+			d.WrongType(at, `a string or { topic = "…", priority = … }`, v)
+		}
+	}
+}
+
 var commentStart = regexp.MustCompile(`(^|\s)#`)
 
 // maxTopicsFile is the longest topics_file, in bytes: over a million topics.
-const maxTopicsFile = 64 * mib
+const maxTopicsFile = 64 * strict.MiB
 
 // readTopics adds the topics of f.TopicsFile: one a line, without the spaces around it. A # at the beginning or after
 // a space begins a comment. A file without topics is right: something else may fill it later.
-func (d *decoder) readTopics(f *Feed) {
+func (l *loader) readTopics(f *Feed) {
 	key := f.Key + ".topics_file"
 	data, err := readFile(f.TopicsFile, maxTopicsFile)
 	if err == nil && !utf8.Valid(data) {
 		err = fmt.Errorf("%s is not UTF-8 text", f.TopicsFile)
 	}
 	if err != nil {
-		d.report(key, "%v", err)
+		l.Report(key, "%v", err)
 		return
 	}
 	n := 0
@@ -154,7 +195,7 @@ func (d *decoder) readTopics(f *Feed) {
 			line = line[:comment[0]]
 		}
 		if name := strings.TrimSpace(line); name != "" {
-			f.Topics = append(f.Topics, Topic{Name: name, Place: Place{f.TopicsFile, n, key}})
+			f.Topics = append(f.Topics, Topic{Name: name, Place: Place{File: f.TopicsFile, Line: n, Key: key}})
 		}
 	}
 }
@@ -175,54 +216,38 @@ func mergeTopics(topics []Topic) []Topic {
 }
 
 // decodeAuth decodes [feed.auth], which is either the token itself or holds it as a table of its own.
-func decodeAuth(s *Secret) decodeFunc {
-	return func(d *decoder, at string, v any) {
+func decodeAuth(s *Secret) strict.DecodeFunc {
+	return func(d *strict.Decoder, at string, v any) {
 		tree, ok := v.(map[string]any)
 		if !ok {
-			d.wrongType(at, "a table", v)
+			d.WrongType(at, "a table", v)
 			return
 		}
-		d.table(at, tree, authFields(s))
+		d.Table(at, tree, authFields(s))
 		_, file := tree["file"]
 		_, env := tree["env"]
 		_, token := tree["token"]
 		switch {
 		case token && (file || env):
-			d.report(marks.Join(at, "token"), "[feed.auth] is short for [feed.auth.token]: use one of them")
+			d.Report(marks.Join(at, "token"), "[feed.auth] is short for [feed.auth.token]: use one of them")
 		case s.File != "" && s.Env != "":
-			d.report(at, "has both file and env: use one of them")
+			d.Report(at, "has both file and env: use one of them")
 		}
 	}
-}
-
-// resolve finds the file that a key names. A credential that systemd did not hand over keeps its name, which no file
-// has: reading it fails with that name.
-func (d *decoder) resolve(name string) string {
-	credential, ok := strings.CutPrefix(name, "credential:")
-	switch {
-	case ok:
-		if dir, set := d.opts.Env("CREDENTIALS_DIRECTORY"); set {
-			return filepath.Join(dir, credential)
-		}
-		return name
-	case name == "" || filepath.IsAbs(name):
-		return name
-	}
-	return filepath.Join(d.dir, name)
 }
 
 // reportFeed is the Report for keys of f. A topic is found by its index in f.Topics.
-func (d *decoder) reportFeed(f *Feed) Report {
+func (l *loader) reportFeed(f *Feed) Report {
 	return func(key, format string, args ...any) {
 		var i int
 		if n, _ := fmt.Sscanf(key, "topics[%d]", &i); n == 1 && i >= 0 && i < len(f.Topics) {
-			d.reportAt(f.Topics[i].Place, format, args...)
+			l.ReportAt(f.Topics[i].Place, format, args...)
 			return
 		}
 		if key == "" {
-			d.report(f.Key, format, args...)
+			l.Report(f.Key, format, args...)
 			return
 		}
-		d.report(f.Key+"."+key, format, args...)
+		l.Report(f.Key+"."+key, format, args...)
 	}
 }

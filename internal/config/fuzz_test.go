@@ -10,6 +10,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"feedmux/internal/config/marks"
+	"feedmux/internal/config/strict"
 )
 
 func FuzzParse(f *testing.F) {
@@ -79,7 +80,7 @@ func addPaths(paths map[string]bool, at string, v any) {
 			addPaths(paths, marks.Join(at, key), value)
 		}
 	}
-	elements, _ := list(v)
+	elements, _ := strict.List(v)
 	for i, value := range elements {
 		addPaths(paths, marks.Index(at, i), value)
 	}

@@ -5,88 +5,117 @@ import (
 	"math"
 	"regexp"
 	"time"
+
+	"feedmux/internal/config/strict"
 )
+
+// field is one key that a table may have.
+type field = strict.Field
 
 // This file is the list of all keys: where each value goes, and what it must be.
 
-func rootFields(c *Config) []field {
+func (l *loader) rootFields(c *Config) []field {
 	return []field{
-		{name: "nats", table: []field{
-			{name: "url", decode: guarded(&c.NATS.URL, RedactURLs, natsURL)},
-			{name: "name", decode: text(&c.NATS.Name, nonEmpty)},
-			{name: "buffer", decode: size(&c.NATS.Buffer, 64*kib, gib)},
-			{name: "delivery", decode: text(&c.NATS.Delivery, delivery)},
-			{name: "headers", decode: text(&c.NATS.Headers, oneOf("none", "minimal", "full"))},
-			{name: "embedded", table: []field{
-				{name: "listen", decode: text(&c.NATS.Embedded.Listen, listenAddress)},
-				{name: "store_dir", decode: fileName(&c.NATS.Embedded.StoreDir)},
+		{Name: "nats", Table: []field{
+			{Name: "url", Decode: strict.Guarded(&c.NATS.URL, RedactURLs, natsURL)},
+			{Name: "name", Decode: strict.Text(&c.NATS.Name, strict.NonEmpty)},
+			{Name: "buffer", Decode: strict.Size(&c.NATS.Buffer, 64*strict.KiB, strict.GiB)},
+			{Name: "delivery", Decode: strict.Text(&c.NATS.Delivery, delivery)},
+			{Name: "headers", Decode: strict.Text(&c.NATS.Headers, strict.OneOf("none", "minimal", "full"))},
+			{Name: "embedded", Table: []field{
+				{Name: "listen", Decode: strict.Text(&c.NATS.Embedded.Listen, listenAddress)},
+				{Name: "store_dir", Decode: strict.FileName(&c.NATS.Embedded.StoreDir)},
 			}},
 		}},
-		{name: "http", table: []field{
-			{name: "listen", decode: text(&c.HTTP.Listen, listenAddress)},
-			{name: "ready", decode: share(&c.HTTP.Ready, 1)},
-			{name: "pprof", decode: boolean(&c.HTTP.Pprof)},
+		{Name: "http", Table: []field{
+			{Name: "listen", Decode: strict.Text(&c.HTTP.Listen, listenAddress)},
+			{Name: "ready", Decode: strict.Share(&c.HTTP.Ready, 1)},
+			{Name: "pprof", Decode: strict.Boolean(&c.HTTP.Pprof)},
 		}},
-		{name: "log", table: []field{
-			{name: "level", decode: text(&c.Log.Level, oneOf("debug", "info", "warn", "error"))},
-			{name: "format", decode: text(&c.Log.Format, oneOf("auto", "text", "json"))},
+		{Name: "log", Table: []field{
+			{Name: "level", Decode: strict.Text(&c.Log.Level, strict.OneOf("debug", "info", "warn", "error"))},
+			{Name: "format", Decode: strict.Text(&c.Log.Format, strict.OneOf("auto", "text", "json"))},
 		}},
-		{name: "feed", decode: decodeFeeds, table: feedFields(&Feed{}, Protocol{})},
+		{Name: "account", Decode: l.decodeAccounts, Table: []field{{Name: "NAME", Table: accountFields(&Account{})}}},
+		{Name: "feed", Decode: l.decodeFeeds, Table: l.feedFields(&Feed{}, Protocol{})},
 	}
 }
 
-var (
-	feedName = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
-	variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var feedName = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+
+// Times are bounded so that no figure makes a busy loop or a wait without an end.
+const tick, hour, day = 100 * time.Millisecond, time.Hour, 24 * time.Hour
+
+const (
+	nameForm   = "1 to 32 of a-z, 0-9, _ and -"
+	ourCeiling = "the most that feedmux opens to one account"
 )
 
-// feedFields are the keys of one [[feed]] of protocol p.
-func feedFields(f *Feed, p Protocol) []field {
-	// Times are bounded so that no figure makes a busy loop or a wait without an end.
-	const tick, hour, day = 100 * time.Millisecond, time.Hour, 24 * time.Hour
+// accountFields are the keys of one [account.NAME].
+func accountFields(a *Account) []field {
+	return []field{
+		{Name: "connections", Decode: strict.Number(&a.Connections, 1, maxConnections, ourCeiling)},
+		{Name: "dial_rate", Decode: strict.Rate(&a.DialRate.N, &a.DialRate.Per)},
+		{Name: "in_flight", Decode: strict.Number(&a.InFlight, 1, maxConnections, "")},
+		{Name: "hold", Decode: strict.Duration(&a.Hold, tick, hour)},
+	}
+}
 
+// feedFields are the keys of one [[feed]] of protocol p.
+func (l *loader) feedFields(f *Feed, p Protocol) []field {
 	ceiling := fmt.Sprintf("the most that %s allows", f.Protocol)
 	connections := ceiling
 	if p.Connections == maxConnections {
-		connections = "the most that feedmux opens to one account"
+		connections = ourCeiling
 	}
 	return []field{
-		{name: "name", required: true, decode: text(&f.Name, matching(feedName, "1 to 32 of a-z, 0-9, _ and -"))},
-		{name: "protocol", required: true, decode: decodeProtocol(&f.Protocol)},
-		{name: "url", decode: guarded(&f.URL, RedactURL, upstreamURL)},
-		{name: "topics", decode: decodeTopics(&f.Topics), table: topicFields(&Topic{})},
-		{name: "topics_file", decode: fileName(&f.TopicsFile)},
-		{name: "subject", decode: text(&f.Subject, nonEmpty)},
-		{name: "placement", decode: text(&f.Placement, oneOf("pack", "spread"))},
-		{name: "max_message", decode: size(&f.MaxMessage, kib, 16*mib)},
-		{name: "limits", table: []field{
-			{name: "connections", decode: number(&f.Limits.Connections, 1, p.Connections, connections)},
-			{name: "topics_per_connection",
-				decode: number(&f.Limits.TopicsPerConnection, 1, p.TopicsPerConnection, ceiling)},
-			{name: "subscribe_batch", decode: number(&f.Limits.SubscribeBatch, 1, p.SubscribeBatch, ceiling)},
-			{name: "subscribe_rate", decode: rate(&f.Limits.SubscribeRate)},
+		{Name: "name", Required: true, Decode: strict.Text(&f.Name, strict.Matching(feedName, nameForm))},
+		{Name: "protocol", Required: true, Decode: l.decodeProtocol(&f.Protocol)},
+		{Name: "url", Decode: strict.Guarded(&f.URL, RedactURL, upstreamURL)},
+		{Name: "account", Decode: strict.Text(&f.Account, func(s string) string {
+			if s == "" {
+				return ""
+			}
+			return strict.Matching(feedName, nameForm)(s)
+		})},
+		{Name: "topics", Decode: decodeTopics(&f.Topics), Table: topicFields(&Topic{})},
+		{Name: "topics_file", Decode: strict.FileName(&f.TopicsFile)},
+		{Name: "subject", Decode: strict.Text(&f.Subject, strict.NonEmpty)},
+		{Name: "overflow", Decode: strict.Text(&f.Overflow, strict.OneOf("park", "turns", "reject"))},
+		{Name: "dwell", Decode: strict.Duration(&f.Dwell, time.Second, day)},
+		{Name: "placement", Decode: strict.Text(&f.Placement, strict.OneOf("pack", "spread"))},
+		{Name: "max_message", Decode: strict.Size(&f.MaxMessage, strict.KiB, 16*strict.MiB)},
+		{Name: "max_age", Decode: strict.DurationOrNever(&f.MaxAge, time.Second, 30*day)},
+		{Name: "limits", Table: []field{
+			{Name: "connections", Decode: strict.Number(&f.Limits.Connections, 1, p.Connections, connections)},
+			{Name: "topics_per_connection",
+				Decode: strict.Number(&f.Limits.TopicsPerConnection, 1, p.TopicsPerConnection, ceiling)},
+			{Name: "reserve", Decode: strict.Number(&f.Limits.Reserve, 0, maxConnections-1, "")},
+			{Name: "hold", Decode: strict.Duration(&f.Limits.Hold, tick, hour)},
+			{Name: "subscribe_batch", Decode: strict.Number(&f.Limits.SubscribeBatch, 1, p.SubscribeBatch, ceiling)},
+			{Name: "subscribe_rate", Decode: strict.Rate(&f.Limits.SubscribeRate.N, &f.Limits.SubscribeRate.Per)},
 		}},
-		{name: "dial", table: []field{
-			{name: "rate", decode: rate(&f.Dial.Rate)},
-			{name: "in_flight", decode: number(&f.Dial.InFlight, 1, maxConnections, "")},
-			{name: "timeout", decode: duration(&f.Dial.Timeout, tick, hour)},
+		{Name: "dial", Table: []field{
+			{Name: "rate", Decode: strict.Rate(&f.Dial.Rate.N, &f.Dial.Rate.Per)},
+			{Name: "in_flight", Decode: strict.Number(&f.Dial.InFlight, 1, maxConnections, "")},
+			{Name: "timeout", Decode: strict.Duration(&f.Dial.Timeout, tick, hour)},
 		}},
-		{name: "ping", table: []field{
-			{name: "interval", decode: duration(&f.Ping.Interval, tick, hour)},
-			{name: "jitter", decode: share(&f.Ping.Jitter, 0.5)},
-			{name: "timeout", decode: duration(&f.Ping.Timeout, tick, hour)},
-			{name: "silence", decode: duration(&f.Ping.Silence, 0, day)},
+		{Name: "ping", Table: []field{
+			{Name: "interval", Decode: strict.Duration(&f.Ping.Interval, tick, hour)},
+			{Name: "jitter", Decode: strict.Share(&f.Ping.Jitter, 0.5)},
+			{Name: "timeout", Decode: strict.Duration(&f.Ping.Timeout, tick, hour)},
+			{Name: "silence", Decode: strict.Duration(&f.Ping.Silence, 0, day)},
 		}},
-		{name: "backoff", table: []field{
-			{name: "base", decode: duration(&f.Backoff.Base, time.Millisecond, day)},
-			{name: "max", decode: duration(&f.Backoff.Max, time.Millisecond, day)},
-			{name: "settle", decode: duration(&f.Backoff.Settle, time.Millisecond, day)},
+		{Name: "backoff", Table: []field{
+			{Name: "base", Decode: strict.Duration(&f.Backoff.Base, time.Millisecond, day)},
+			{Name: "max", Decode: strict.Duration(&f.Backoff.Max, time.Millisecond, day)},
+			{Name: "settle", Decode: strict.Duration(&f.Backoff.Settle, time.Millisecond, day)},
 		}},
-		{name: "auth", decode: decodeAuth(&f.Auth), table: authFields(&f.Auth)},
-		{name: "options", decode: func(d *decoder, at string, v any) {
+		{Name: "auth", Decode: decodeAuth(&f.Auth), Table: authFields(&f.Auth)},
+		{Name: "options", Decode: func(d *strict.Decoder, at string, v any) {
 			tree, ok := v.(map[string]any)
 			if !ok {
-				d.wrongType(at, "a table", v)
+				d.WrongType(at, "a table", v)
 				return
 			}
 			f.Options = tree
@@ -97,21 +126,21 @@ func feedFields(f *Feed, p Protocol) []field {
 // topicFields are the keys of a topic that is written as a table.
 func topicFields(t *Topic) []field {
 	return []field{
-		{name: "topic", required: true, decode: text(&t.Name, nonEmpty)},
-		{name: "priority", decode: number(&t.Priority, math.MinInt32, math.MaxInt32, "")},
+		{Name: "topic", Required: true, Decode: strict.Text(&t.Name, strict.NonEmpty)},
+		{Name: "priority", Decode: strict.Number(&t.Priority, math.MinInt32, math.MaxInt32, "")},
 	}
 }
 
 // authFields are those of the token itself and of the table that may hold it.
 func authFields(s *Secret) []field {
-	return append(secretFields(s), field{name: "token", table: secretFields(s)})
+	return append(secretFields(s), field{Name: "token", Table: secretFields(s)})
 }
 
 func secretFields(s *Secret) []field {
 	return []field{
-		{name: "file", decode: fileName(&s.File)},
-		{name: "env", decode: guarded(&s.Env, hidden, func(name string) string {
-			if name == "" || variable.MatchString(name) {
+		{Name: "file", Decode: strict.FileName(&s.File)},
+		{Name: "env", Decode: strict.Guarded(&s.Env, hidden, func(name string) string {
+			if name == "" || strict.IsVariable(name) {
 				return ""
 			}
 			return "must be the name of an environment variable"
@@ -126,5 +155,5 @@ func delivery(s string) string {
 	if s == "jetstream" || s == "ordered" {
 		return "does not exist yet: core is the only delivery so far"
 	}
-	return oneOf("core")(s)
+	return strict.OneOf("core")(s)
 }

@@ -2,60 +2,20 @@ package config
 
 import (
 	"cmp"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
+
+	"feedmux/internal/config/strict"
 )
 
 // RedactURL is raw without what may be secret in it: user and password, query, fragment. What cannot be read as a URL
 // is shown only as far as its scheme.
-func RedactURL(raw string) string {
-	scheme, _, ok := strings.Cut(raw, "://")
-	if !ok && !strings.ContainsAny(raw, "@?#") {
-		return raw
-	}
-	u, err := url.Parse(raw)
-	switch {
-	case err == nil && u.Host != "":
-		return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
-	case ok && !strings.ContainsAny(scheme, ":/@?#"):
-		return scheme + "://…"
-	}
-	return "…"
-}
+func RedactURL(raw string) string { return strict.RedactURL(raw) }
 
 // RedactURLs is RedactURL for URLs separated by commas.
-func RedactURLs(raw string) string {
-	urls := strings.Split(raw, ",")
-	for i, u := range urls {
-		urls[i] = RedactURL(u)
-		if len(urls) > 1 && !strings.Contains(u, "://") {
-			urls[i] = "…" // perhaps a part of a secret with a comma in it
-		}
-	}
-	return strings.Join(urls, ",")
-}
-
-// guarded is text that redact makes fit to be shown. Where "" is right it leaves the default.
-func guarded(p *string, redact, wrong func(string) string) decodeFunc {
-	return func(d *decoder, at string, v any) {
-		s, ok := v.(string)
-		if !ok {
-			d.wrongType(at, "a string", v)
-			return
-		}
-		if why := wrong(s); why != "" {
-			if raw, ok := d.written[at]; ok {
-				s = raw
-			}
-			d.report(at, "%q %s", redact(s), why)
-			return
-		}
-		if s != "" {
-			*p = s
-		}
-	}
-}
+func RedactURLs(raw string) string { return strict.RedactURLs(raw) }
 
 // upstreamURL is a WebSocket URL, or "" for the protocol's own.
 func upstreamURL(s string) string {
@@ -102,4 +62,19 @@ func natsURL(s string) string {
 func hasHost(u *url.URL) bool {
 	_, err := strconv.ParseUint(cmp.Or(u.Port(), "0"), 10, 16)
 	return err == nil && u.Hostname() != ""
+}
+
+// listenAddress is host:port, or "" for none.
+func listenAddress(s string) string {
+	if s == "" {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return `must be host:port, such as "127.0.0.1:4222", or "" for none`
+	}
+	return ""
 }

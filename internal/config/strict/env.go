@@ -1,7 +1,8 @@
-package config
+package strict
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,14 +14,14 @@ import (
 type unsetString struct{}
 
 // expandTree expands the strings in tree, which stands at the path at.
-func (d *decoder) expandTree(at string, tree map[string]any) {
+func (d *Decoder) expandTree(at string, tree map[string]any) {
 	for _, key := range slices.Sorted(maps.Keys(tree)) {
 		tree[key] = d.expandValue(marks.Join(at, key), tree[key])
 	}
 }
 
 // expandValue returns v with its strings expanded. Tables and arrays are changed where they are.
-func (d *decoder) expandValue(at string, v any) any {
+func (d *Decoder) expandValue(at string, v any) any {
 	switch v := v.(type) {
 	case string:
 		return d.expandString(at, v)
@@ -40,7 +41,7 @@ func (d *decoder) expandValue(at string, v any) any {
 
 // expandString replaces each ${NAME} in s by the environment variable, and each $${ by ${. What a variable holds is
 // not expanded again.
-func (d *decoder) expandString(at, s string) any {
+func (d *Decoder) expandString(at, s string) any {
 	if !strings.Contains(s, "${") {
 		return s
 	}
@@ -59,13 +60,13 @@ func (d *decoder) expandString(at, s string) any {
 		}
 		out.WriteString(before)
 		name, tail, closed := strings.Cut(after, "}")
-		if !closed || !variable.MatchString(name) {
-			d.report(at, "${ must be followed by the name of an environment variable and }; a plain ${ is written $${")
+		if !closed || !IsVariable(name) {
+			d.Report(at, "${ must be followed by the name of an environment variable and }; a plain ${ is written $${")
 			return unsetString{}
 		}
-		value, set := d.opts.Env(name)
+		value, set := d.env(name)
 		if !set {
-			d.report(at, "the environment variable %s is not set", name)
+			d.Report(at, "the environment variable %s is not set", name)
 			right = false
 		}
 		out.WriteString(value)
@@ -77,3 +78,8 @@ func (d *decoder) expandString(at, s string) any {
 	d.written[at] = s
 	return out.String()
 }
+
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// IsVariable says that name can be the name of an environment variable.
+func IsVariable(name string) bool { return variable.MatchString(name) }

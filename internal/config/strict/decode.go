@@ -1,0 +1,214 @@
+package strict
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"feedmux/internal/config/marks"
+)
+
+// Decoder decodes one file. It is used once.
+type Decoder struct {
+	file     string // as the caller named it
+	dir      string // what relative names are relative to
+	env      func(name string) (string, bool)
+	root     []Field
+	lines    map[string]int    // of every path in the file
+	written  map[string]string // strings that held a ${…}, by path, as they are in the file
+	problems Problems
+}
+
+// New makes a Decoder for the file at path, which is not opened. env looks up environment variables.
+func New(path string, env func(name string) (string, bool)) *Decoder {
+	return &Decoder{file: path, dir: filepath.Dir(path), env: env, written: map[string]string{}}
+}
+
+// Decode decodes data, the content of the file, into what the fields of its root table say. It is false where data is
+// no TOML: then this is the only problem.
+func (d *Decoder) Decode(data []byte, root []Field) bool {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	tree := map[string]any{}
+	if _, err := toml.Decode(string(data), &tree); err != nil {
+		line := 1
+		var parse toml.ParseError
+		if errors.As(err, &parse) {
+			line, err = max(parse.Position.Line, 1), errors.New(parse.Message)
+		}
+		d.syntax(line, err)
+		return false
+	}
+	lines, twice, badLine, err := marks.Lines(data)
+	if err != nil {
+		d.syntax(badLine, err)
+		return false
+	}
+	d.lines, d.root = lines, root
+	for _, key := range twice {
+		d.Report(key, "is defined twice")
+	}
+	d.expandTree("", tree)
+	d.Table("", tree, root)
+	return true
+}
+
+// syntax tells the one problem of a file that cannot be read as TOML. The parsers' own words are fit to be shown: they
+// quote at most one word or number that stands where a string in quotes should be.
+func (d *Decoder) syntax(line int, err error) {
+	d.ReportAt(Place{File: d.file, Line: line}, "%v", err)
+}
+
+// Err is all that is wrong, as Problems in the order of reading, or nil.
+func (d *Decoder) Err() error {
+	if len(d.problems) == 0 {
+		return nil
+	}
+	d.problems.sortFrom(d.file)
+	return d.problems
+}
+
+// Field is one key that a table may have.
+type Field struct {
+	Name     string
+	Required bool
+	Decode   DecodeFunc
+	Table    []Field // what the key's own table may have; without a Decode it is decoded by this list alone
+}
+
+// DecodeFunc puts the value v, which stands at the path at, where it belongs, or reports what is wrong with it.
+type DecodeFunc func(d *Decoder, at string, v any)
+
+// Table decodes the table at the path at: every key must be among fields.
+func (d *Decoder) Table(at string, tree map[string]any, fields []Field) {
+	for _, f := range fields {
+		v, ok := tree[f.Name]
+		if !ok {
+			if f.Required {
+				d.Report(marks.Join(at, f.Name), "is missing")
+			}
+			continue
+		}
+		d.Value(marks.Join(at, f.Name), v, f)
+	}
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		if !slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name }) {
+			d.Report(marks.Join(at, name), "unknown key%s", suggest(at, name, fields, d.root))
+		}
+	}
+}
+
+// Value decodes the value v at the path at, of which f says what it may be.
+func (d *Decoder) Value(at string, v any, f Field) {
+	if _, unset := v.(unsetString); unset {
+		return // reported when it was expanded
+	}
+	if f.Decode != nil {
+		f.Decode(d, at, v)
+		return
+	}
+	if tree, ok := v.(map[string]any); ok {
+		d.Table(at, tree, f.Table)
+		return
+	}
+	if _, ok := v.([]map[string]any); ok {
+		d.Report(at, "must be one table: its header has single brackets")
+		return
+	}
+	d.WrongType(at, "a table", v)
+}
+
+// Report tells a problem with the value at key, which is a path in the file.
+func (d *Decoder) Report(key, format string, args ...any) {
+	d.ReportAt(d.PlaceOf(key), format, args...)
+}
+
+// ReportAt tells a problem at a place that is known.
+func (d *Decoder) ReportAt(at Place, format string, args ...any) {
+	d.problems = append(d.problems, Problem{at, fmt.Sprintf(format, args...)})
+}
+
+// WrongType tells that the value at the path at, v, is not what is wanted, as "a string".
+func (d *Decoder) WrongType(at, want string, v any) {
+	d.Report(at, "must be %s, not %s", want, typeName(v))
+}
+
+// PlaceOf finds key in the file, or else the innermost table that would hold it.
+func (d *Decoder) PlaceOf(key string) Place {
+	at := Place{File: d.file, Line: 1, Key: key}
+	for path := key; path != ""; path = path[:max(strings.LastIndexAny(path, ".["), 0)] {
+		if line, ok := d.lines[path]; ok {
+			at.Line = line
+			break
+		}
+	}
+	return at
+}
+
+// Clean says that nothing is wrong so far with a key that begins with one of the paths.
+func (d *Decoder) Clean(paths ...string) bool {
+	return !slices.ContainsFunc(d.problems, func(p Problem) bool {
+		return slices.ContainsFunc(paths, func(path string) bool { return strings.HasPrefix(p.Key, path) })
+	})
+}
+
+// Has says that the file has the key.
+func (d *Decoder) Has(key string) bool {
+	_, ok := d.lines[key]
+	return ok
+}
+
+// Quote shows the string s, the value at the path at, without what could be secret in it.
+func (d *Decoder) Quote(at, s string) string {
+	const longest = 100
+	if raw, ok := d.written[at]; ok {
+		s = raw // the value itself may come from a variable
+	}
+	if strings.Contains(s, "://") {
+		s = RedactURL(s)
+	}
+	if len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "") + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// List is v as the elements of an array, of which arrays of tables are one kind.
+func List(v any) ([]any, bool) {
+	switch v := v.(type) {
+	case []any:
+		return v, true
+	case []map[string]any:
+		elements := make([]any, len(v))
+		for i, e := range v {
+			elements[i] = e
+		}
+		return elements, true
+	}
+	return nil, false
+}
+
+func typeName(v any) string {
+	switch v.(type) {
+	case string:
+		return "a string"
+	case int64:
+		return "a whole number"
+	case float64:
+		return "a number"
+	case bool:
+		return "true or false"
+	case time.Time:
+		return "a date or time"
+	case map[string]any:
+		return "a table"
+	}
+	return "an array"
+}
