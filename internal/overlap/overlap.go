@@ -1,0 +1,210 @@
+// Package overlap joins the two connections of a hand-over: what the new one brings is held back while the old one is
+// still read, and what both bring is let through once.
+//
+// An event is known by the upstream's own id where it has one, else by its topic and its bytes. Each match is used once: an
+// event that the old connection brought twice takes away two of the new one's. It does not matter which of the two
+// is ahead.
+package overlap
+
+import (
+	"hash/maphash"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Bounds of what an Overlap remembers.
+const (
+	// MaxHeld is how many bytes of events may be held back, with a share for each event itself.
+	MaxHeld = 4 << 20
+
+	// maxDelivered is how many events of the old connection are remembered until the new one brings them too. Past it
+	// the oldest is forgotten, so an event that the new one brings that much later comes through twice.
+	maxDelivered = 64 << 10
+
+	eventSize = 128 // what a held event costs beside its bytes
+)
+
+// Event is one event of the new connection that waits. T is what the caller knows a topic by.
+type Event[T comparable] struct {
+	Topic       T
+	ID, Payload []byte
+	Received    time.Time
+}
+
+// Overlap is what the two connections share. Its methods may be called by any goroutine.
+type Overlap[T comparable] struct {
+	seed maphash.Seed
+
+	mu        sync.Mutex
+	limit     int
+	bytes     int
+	held      []Event[T] // in the order in which they came
+	gone      []bool     // of held: the old connection brought it too
+	waiting   map[key][]int
+	delivered map[key]int // by the old connection and not by the new one yet
+	order     []key       // of delivered, oldest first; may hold keys that were matched since
+	closing   bool        // the new connection may go on alone
+	released  time.Time   // when; zero: things are held back
+}
+
+// Verdict is what becomes of an event of the new connection.
+type Verdict uint8
+
+const (
+	Pass     Verdict = iota // it goes on
+	Withheld                // it was taken in, or the old connection brought it
+	NoRoom                  // it cannot be held back, and the old connection still serves
+	Overdue                 // it cannot be held back: release what is, then it goes on
+)
+
+// lateFor is how far behind the old connection the new one may be when all is released.
+const lateFor = 5 * time.Second
+
+// key tells events apart. 128 bits of a keyed hash do not meet by chance or by the upstream's design.
+type key [2]uint64
+
+// New makes an Overlap that holds back at most limit bytes.
+func New[T comparable](limit int) *Overlap[T] {
+	return &Overlap[T]{
+		seed: maphash.MakeSeed(), limit: limit, waiting: make(map[key][]int), delivered: make(map[key]int),
+	}
+}
+
+func (o *Overlap[T]) key(topic T, id, payload []byte) key {
+	var k key
+	for i := range k {
+		var h maphash.Hash
+		h.SetSeed(o.seed)
+		h.WriteByte(byte(i))
+		if len(id) > 0 {
+			h.Write(id)
+		} else {
+			maphash.WriteComparable(&h, topic)
+			h.Write(payload)
+		}
+		k[i] = h.Sum64()
+	}
+	return k
+}
+
+// Old notes an event of the old connection. It says whether the event may go on: not once the held ones were released,
+// since it would come after what is newer.
+func (o *Overlap[T]) Old(topic T, id, payload []byte) bool {
+	k := o.key(topic, id, payload)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.released.IsZero() {
+		return false
+	}
+	if list := o.waiting[k]; len(list) > 0 {
+		i := list[0]
+		o.bytes -= o.held[i].size()
+		o.held[i], o.gone[i] = Event[T]{}, true
+		o.unlist(k, list)
+		return true
+	}
+	o.delivered[k]++
+	o.order = append(o.order, k)
+	if len(o.order) > maxDelivered {
+		o.forget(o.order[0])
+		o.order = o.order[1:]
+	}
+	return true
+}
+
+// New decides on an event of the new connection. It keeps no memory of e's. over says that there is nothing left to
+// decide: this and all further events go on.
+func (o *Overlap[T]) New(e Event[T]) (v Verdict, over bool) {
+	k := o.key(e.Topic, e.ID, e.Payload)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.delivered[k] > 0 {
+		o.forget(k)
+		return Withheld, false
+	}
+	switch {
+	case !o.released.IsZero():
+		return Pass, e.Received.Sub(o.released) > lateFor
+	case o.bytes+e.size() <= o.limit:
+	case o.closing:
+		return Overdue, false
+	default:
+		return NoRoom, false
+	}
+	e.ID, e.Payload = slices.Clone(e.ID), slices.Clone(e.Payload)
+	o.bytes += e.size()
+	o.waiting[k] = append(o.waiting[k], len(o.held))
+	o.held, o.gone = append(o.held, e), append(o.gone, false)
+	o.compact()
+	return Withheld, false
+}
+
+// Closing says that the old connection is being closed.
+func (o *Overlap[T]) Closing() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closing = true
+}
+
+// Release gives what is still held, in order; now is the time. From then on nothing is held and nothing of the old
+// connection goes on; of the new one goes on what the old one had not brought. Only the first call gives anything.
+func (o *Overlap[T]) Release(now time.Time) iter.Seq[Event[T]] {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	held, gone := o.held, o.gone
+	if o.released.IsZero() {
+		o.released = now
+	}
+	o.held, o.gone, o.waiting, o.order, o.bytes = nil, nil, nil, nil, 0
+	return func(yield func(Event[T]) bool) {
+		for i, e := range held {
+			if !gone[i] && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+func (e *Event[T]) size() int { return len(e.ID) + len(e.Payload) + eventSize }
+
+func (o *Overlap[T]) unlist(k key, list []int) {
+	if len(list) == 1 {
+		delete(o.waiting, k)
+	} else {
+		o.waiting[k] = list[1:]
+	}
+}
+
+// forget takes one event with the key k out of what the old connection brought.
+func (o *Overlap[T]) forget(k key) {
+	switch n := o.delivered[k]; {
+	case n > 1:
+		o.delivered[k] = n - 1
+	case n == 1:
+		delete(o.delivered, k)
+	}
+}
+
+// compact takes out what the old connection brought too, once it is more than half.
+func (o *Overlap[T]) compact() {
+	const few = 1024
+	if len(o.held) < few || o.bytes/eventSize > len(o.held)/2 {
+		return
+	}
+	held, gone := o.held, o.gone
+	o.held, o.gone = nil, nil
+	moved := make(map[int]int, len(o.waiting))
+	for i, e := range held {
+		if !gone[i] {
+			moved[i] = len(o.held)
+			o.held, o.gone = append(o.held, e), append(o.gone, false)
+		}
+	}
+	for _, list := range o.waiting {
+		for j := range list {
+			list[j] = moved[list[j]]
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package overlap
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+func bodies[T comparable](o *Overlap[T]) (list []string) {
+	for e := range o.Release(time.Unix(100, 0)) {
+		list = append(list, fmt.Sprintf("%v:%s", e.Topic, e.Payload))
+	}
+	return list
+}
+
+func event(topic, body string) Event[string] {
+	return Event[string]{Topic: topic, Payload: []byte(body)}
+}
+
+func TestWhatBothBringComesThroughOnce(t *testing.T) {
+	o := New[string](MaxHeld)
+	o.Old("a", nil, []byte("1")) // the old one is ahead …
+	o.New(event("a", "1"))
+	o.New(event("a", "2")) // … or the new one
+	o.Old("a", nil, []byte("2"))
+	o.New(event("b", "2")) // another topic
+	o.New(event("a", "3")) // only the new one
+	if got := bodies(o); !slices.Equal(got, []string{"b:2", "a:3"}) {
+		t.Errorf("released %v", got)
+	}
+}
+
+func TestEachMatchIsUsedOnce(t *testing.T) {
+	o := New[string](MaxHeld)
+	o.Old("a", nil, []byte("same"))
+	o.New(event("a", "same"))
+	o.New(event("a", "same"))
+	o.New(event("a", "same"))
+	o.Old("a", nil, []byte("same"))
+	if got := bodies(o); !slices.Equal(got, []string{"a:same"}) {
+		t.Errorf("released %v; the old one brought two of three", got)
+	}
+}
+
+func TestAnIDCountsForMoreThanBytes(t *testing.T) {
+	o := New[string](MaxHeld)
+	o.Old("a", []byte("id1"), []byte("x"))
+	o.New(Event[string]{Topic: "a", ID: []byte("id1"), Payload: []byte("other bytes")})
+	o.New(Event[string]{Topic: "a", ID: []byte("id2"), Payload: []byte("x")})
+	if got := bodies(o); !slices.Equal(got, []string{"a:x"}) {
+		t.Errorf("released %v", got)
+	}
+}
+
+func TestHeldEventsAreCopies(t *testing.T) {
+	o := New[string](MaxHeld)
+	b := []byte("first")
+	o.New(Event[string]{Topic: "a", ID: nil, Payload: b})
+	copy(b, "XXXXX")
+	if got := bodies(o); !slices.Equal(got, []string{"a:first"}) {
+		t.Errorf("released %v", got)
+	}
+}
+
+func TestAfterTheReleaseNothingOldGoesOn(t *testing.T) {
+	o := New[string](MaxHeld)
+	if !o.Old("a", nil, []byte("1")) {
+		t.Error("an event was stopped before the release")
+	}
+	bodies(o)
+	if o.Old("a", nil, []byte("2")) {
+		t.Error("an event that comes after newer ones went on")
+	}
+}
+
+func (o *Overlap[T]) held100(n int) Verdict {
+	v, _ := any(o).(*Overlap[string]).New(event("a", fmt.Sprintf("%0100d", n)))
+	return v
+}
+
+func TestTheNewOneMayBeLateForAWhile(t *testing.T) {
+	o := New[string](MaxHeld)
+	o.Old("a", nil, []byte("1"))
+	o.Old("a", nil, []byte("2"))
+	bodies(o)
+	at := func(body string, seconds int64) Event[string] {
+		return Event[string]{Topic: "a", Payload: []byte(body), Received: time.Unix(seconds, 0)}
+	}
+	for _, row := range []struct {
+		e    Event[string]
+		want Verdict
+		over bool
+	}{{at("1", 101), Withheld, false}, {at("1", 101), Pass, false}, {at("2", 105), Withheld, false}, {at("3", 106), Pass, true}} {
+		if v, over := o.New(row.e); v != row.want || over != row.over {
+			t.Errorf("%s after %v: %v, %v", row.e.Payload, row.e.Received.Sub(time.Unix(100, 0)), v, over)
+		}
+	}
+}
+
+func TestWhatIsHeldIsBounded(t *testing.T) {
+	o := New[string](10 * (eventSize + 100))
+	n := 0
+	for ; n < 1000 && o.held100(n) == Withheld; n++ {
+	}
+	if n != 10 {
+		t.Errorf("%d events found room for ten", n)
+	}
+	o.Old("a", nil, fmt.Appendf(nil, "%0100d", 3))
+	if o.held100(n) != Withheld {
+		t.Error("a match makes no room")
+	}
+	if o.held100(n+1) != NoRoom {
+		t.Error("there is room without an end")
+	}
+	o.Closing()
+	if o.held100(n+1) != Overdue {
+		t.Error("what cannot be held back must wait though the old one is being closed")
+	}
+}
+
+func TestWhatTheOldOneBroughtIsForgottenInTheEnd(t *testing.T) {
+	o := New[string](MaxHeld)
+	for i := range 2 * maxDelivered {
+		o.Old("a", nil, fmt.Append(nil, i))
+	}
+	if n := len(o.delivered); n != maxDelivered {
+		t.Errorf("%d events are remembered, want %d", n, maxDelivered)
+	}
+}
+
+// However the two connections are interleaved, and however often an event repeats itself, what comes through is what
+// happened, once and in order.
+func TestWhateverTheOrderEverythingComesThroughOnce(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		happened := make([]string, 3000)
+		for i := range happened {
+			happened[i] = fmt.Sprint(r.IntN(len(happened))) // some are the same
+		}
+		begin := r.IntN(10) // the new one asked before this event
+		end := begin + r.IntN(len(happened)-begin)
+		var out []string
+		o := New[string](1 << 30)
+		late := begin + r.IntN(len(happened)-begin) // from here on the new one brings it after the release
+		for old, new := begin, begin; old < end || new < late; {
+			if old < end && (new == late || r.IntN(2) == 0) {
+				if o.Old("a", nil, []byte(happened[old])) {
+					out = append(out, "a:"+happened[old])
+				}
+				old++
+			} else {
+				o.New(event("a", happened[new]))
+				new++
+			}
+		}
+		out = append(out, bodies(o)...)
+		for ; late < len(happened); late++ {
+			if v, _ := o.New(event("a", happened[late])); v == Pass {
+				out = append(out, "a:"+happened[late])
+			}
+		}
+		want := make([]string, 0, len(happened))
+		for _, h := range happened[begin:] {
+			want = append(want, "a:"+h)
+		}
+		if !slices.Equal(out, want) {
+			t.Fatalf("seed %d: %d events came through, %d happened", seed, len(out), len(want))
+		}
+	}
+}
