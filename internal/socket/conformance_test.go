@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,9 @@ type exchange struct {
 	send     [][]byte
 	messages []string // as Message.String
 	said     []string // what the client sends, as clientFrame.String
+	newest   bool     // said begins with a pong, and one for an earlier ping may come before it
 	end      string   // as endOf; "": the case ends well, with a Close that the test adds
+	then     int      // what the server does next
 }
 
 func endOf(err error) string {
@@ -32,42 +35,56 @@ func endOf(err error) string {
 		return "too big"
 	case errors.Is(err, ErrNoClose):
 		return "no close"
+	case errors.Is(err, ErrStalled):
+		return "stalled"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "reset"
 	}
 	return err.Error()
 }
 
 const testMaxMessage = 100_000
 
+// What a server does once it has sent everything.
+const (
+	answersClose = iota // says FIN when the client's Close came
+	saysFIN
+	saysRST
+	saysNothing
+)
+
 func run(t *testing.T, cases []exchange) {
 	for _, e := range cases {
-		whole := bytes.Join(e.send, nil)
-		chops := map[string][][]byte{"whole": {whole}, "by frame": e.send}
-		step := 1
-		if len(whole) > 4096 {
-			step = 997 // else the case takes a second
-		}
-		chops["by byte"] = slices.Collect(slices.Chunk(whole, step))
-		for how, chunks := range chops {
+		for _, how := range chops {
 			t.Run(e.name+"/"+how, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { e.run(t, chunks) })
+				synctest.Test(t, func(t *testing.T) { e.run(t, how) })
 			})
 		}
 	}
 }
 
-func (e exchange) run(t *testing.T, chunks [][]byte) {
-	c, p := open(t, Options{MaxMessage: testMaxMessage})
-	p.listen(true)
+func (e exchange) run(t *testing.T, how string) {
+	ours, theirs := pair(t)
+	c, p := openOver(t, Options{MaxMessage: testMaxMessage}, ours, theirs)
+	chopped := chop(ours, how, e.send)
+	c.wire.Conn = chopped
+	p.listen(e.then == answersClose)
 	said, end := e.said, e.end
+	began := time.Now()
 	go func() {
-		for _, chunk := range chunks {
-			if _, err := p.Write(chunk); err != nil {
-				return
-			}
+		if _, err := p.Write(bytes.Join(e.send, nil)); err != nil {
+			t.Errorf("sending: %v", err)
 		}
-		if e.end == "" {
-			time.Sleep(time.Second) // for a pong that is under way
-			p.Write(closeFrame(1000, "bye"))
+		switch e.then {
+		case answersClose:
+			if e.end == "" {
+				time.Sleep(time.Second) // for a pong that is under way
+				p.Write(closeFrame(1000, "bye"))
+			}
+		case saysFIN:
+			theirs.CloseWrite()
+		case saysRST:
+			theirs.Reset()
 		}
 	}()
 	if end == "" {
@@ -80,16 +97,31 @@ func (e exchange) run(t *testing.T, chunks [][]byte) {
 	if got := endOf(err); got != end {
 		t.Errorf("ended with %q, want %q", got, end)
 	}
-	if !c.PeerGone() {
-		t.Error("the peer's FIN was not seen")
+	if c.PeerGone() == (e.then == saysNothing) {
+		t.Errorf("peer gone: %v", c.PeerGone())
+	}
+	if took := time.Since(began); e.then == saysNothing && took != closeTime || took > closeTime {
+		t.Errorf("took %v", took)
 	}
 	if err := c.Write(Text, []byte("late")); err == nil {
 		t.Error("Write after the end worked")
 	}
+	c.Close()
 	<-p.done
-	if got := p.said(); !slices.Equal(got, said) {
+	if got := p.said(); !e.saidAsItShould(got, said) {
 		t.Errorf("client said %q\nwant        %q", got, said)
 	}
+	if len(chopped.pieces) != 0 && e.then == answersClose {
+		t.Errorf("%d pieces were not read", len(chopped.pieces))
+	}
+}
+
+// saidAsItShould: of many pings only the newest must be answered.
+func (e exchange) saidAsItShould(got, want []string) bool {
+	if e.newest && len(got) == len(want)+1 {
+		got = got[1:]
+	}
+	return slices.Equal(got, want)
 }
 
 // sized is a payload that shows when its parts are mixed up.
@@ -103,7 +135,7 @@ func sized(n int) string {
 
 func show(k Kind, payload string) string { return Message{Kind: k, Data: []byte(payload)}.String() }
 
-func TestFraming(t *testing.T) {
+func TestGroupAFraming(t *testing.T) {
 	var cases []exchange
 	for _, n := range []int{0, 1, 125, 126, 127, 128, readBuffer - 4, readBuffer, readBuffer + 1, 65535, 65536, testMaxMessage} {
 		s := sized(n)
@@ -131,8 +163,14 @@ func TestFraming(t *testing.T) {
 	run(t, cases)
 }
 
-func TestControl(t *testing.T) {
+func TestGroupBControl(t *testing.T) {
 	long := sized(125)
+	pings := func(n int) (frames [][]byte) {
+		for i := range n {
+			frames = append(frames, frame(0x89, fmt.Sprint(i)))
+		}
+		return frames
+	}
 	run(t, []exchange{
 		{name: "ping without payload", send: [][]byte{frame(0x89, "")}, said: []string{"pong "}},
 		{name: "ping with text", send: [][]byte{frame(0x89, "hello")}, said: []string{"pong hello"}},
@@ -143,12 +181,14 @@ func TestControl(t *testing.T) {
 		{name: "fragmented ping", send: [][]byte{frame(0x09, "a"), frame(0x80, "b")}, end: "protocol 1002", said: []string{"close 1002"}},
 		{name: "fragmented pong", send: [][]byte{frame(0x0a, "a"), frame(0x80, "b")}, end: "protocol 1002", said: []string{"close 1002"}},
 		{name: "pong that nobody asked for", send: [][]byte{frame(0x8a, "x"), frame(0x81, "ok")}, messages: []string{"text ok"}},
+		{name: "ten pings at once", send: pings(10), newest: true, said: []string{"pong 9"}},
+		{name: "ten thousand pings at once", send: pings(10_000), newest: true, said: []string{"pong 9999"}},
 		{name: "message and ping", send: [][]byte{frame(0x81, "a"), frame(0x89, "p"), frame(0x81, "b")},
 			messages: []string{"text a", "text b"}, said: []string{"pong p"}},
 	})
 }
 
-func TestReservedBitsAndOpcodes(t *testing.T) {
+func TestGroupCReservedBitsAndOpcodes(t *testing.T) {
 	var cases []exchange
 	bad := func(name string, f []byte) {
 		cases = append(cases, exchange{name: name, send: [][]byte{frame(0x81, "good"), f, frame(0x81, "after")},
@@ -164,142 +204,4 @@ func TestReservedBitsAndOpcodes(t *testing.T) {
 		bad(fmt.Sprintf("opcode %d, with payload", op), frame(0x80|op, "payload"))
 	}
 	run(t, cases)
-}
-
-func fragments(n int, part func(i int) string) [][]byte {
-	frames := [][]byte{frame(0x01, part(0))}
-	for i := 1; i < n-1; i++ {
-		frames = append(frames, frame(0x00, part(i)))
-	}
-	return append(frames, frame(0x80, part(n-1)))
-}
-
-func TestFragments(t *testing.T) {
-	digit := func(i int) string { return fmt.Sprint(i % 10) }
-	var thousand string
-	for i := range 1000 {
-		thousand += digit(i)
-	}
-	refused := func(name string, messages []string, send ...[]byte) exchange {
-		return exchange{name: name, send: send, messages: messages, end: "protocol 1002", said: []string{"close 1002"}}
-	}
-	run(t, []exchange{
-		{name: "two", send: fragments(2, digit), messages: []string{"text 01"}},
-		{name: "three", send: fragments(3, digit), messages: []string{"text 012"}},
-		{name: "thousand", send: fragments(1000, digit), messages: []string{show(Text, thousand)}},
-		{name: "large ones", send: fragments(3, func(int) string { return sized(33_000) }),
-			messages: []string{show(Text, strings.Repeat(sized(33_000), 3))}},
-		{name: "first empty", send: [][]byte{frame(0x02, ""), frame(0x80, "b")}, messages: []string{"binary b"}},
-		{name: "middle empty", send: [][]byte{frame(0x01, "a"), frame(0x00, ""), frame(0x80, "c")}, messages: []string{"text ac"}},
-		{name: "last empty", send: [][]byte{frame(0x01, "a"), frame(0x80, "")}, messages: []string{"text a"}},
-		{name: "all empty", send: [][]byte{frame(0x01, ""), frame(0x00, ""), frame(0x80, "")}, messages: []string{"text "}},
-		{name: "then a whole message", send: append(fragments(2, digit), frame(0x81, "next")), messages: []string{"text 01", "text next"}},
-		{name: "ping in the middle", send: [][]byte{frame(0x01, "a"), frame(0x89, "p"), frame(0x80, "b")},
-			messages: []string{"text ab"}, said: []string{"pong p"}},
-		{name: "pong in the middle", send: [][]byte{frame(0x01, "a"), frame(0x8a, "p"), frame(0x80, "b")}, messages: []string{"text ab"}},
-		{name: "close in the middle", send: [][]byte{frame(0x01, "a"), closeFrame(1000, ""), frame(0x80, "b")},
-			end: "closed 1000", said: []string{"close 1000"}},
-		refused("text inside text", nil, frame(0x01, "a"), frame(0x81, "b")),
-		refused("binary inside text", nil, frame(0x01, "a"), frame(0x02, "b")),
-		refused("continuation of nothing", nil, frame(0x80, "a")),
-		refused("continuation of nothing, unfinished", nil, frame(0x00, "a"), frame(0x80, "b")),
-		refused("continuation after a finished message", []string{"text 01"}, append(fragments(2, digit), frame(0x80, "x"))...),
-		{name: "together longer than MaxMessage", send: append(fragments(101, func(int) string { return sized(1000) }), frame(0x81, "next")),
-			messages: []string{"text too big", "text next"}},
-		{name: "together above 16 MiB", send: [][]byte{frame(0x02, "a"), {0x80, 127, 0, 0, 0, 0, 1, 0, 0, 0}},
-			end: "too big", said: []string{"close 1009"}},
-		{name: "together exactly MaxMessage", send: fragments(100, func(int) string { return sized(1000) }),
-			messages: []string{show(Text, strings.Repeat(sized(1000), 100))}},
-	})
-}
-
-func TestUTF8(t *testing.T) {
-	var cases []exchange
-	for _, s := range []string{"é", "€", "𝄞", "\u0000", "\U0010ffff", "\ufffe", "κόσμε"} {
-		first, last := s[:len(s)-1], s[len(s)-1:]
-		cases = append(cases,
-			exchange{name: fmt.Sprintf("%+q", s), send: [][]byte{frame(0x81, s)}, messages: []string{"text " + s}},
-			exchange{name: fmt.Sprintf("%+q split", s), send: [][]byte{frame(0x01, first), frame(0x80, last)}, messages: []string{"text " + s}})
-	}
-	for name, s := range map[string]string{
-		"overlong": "\xc0\x80", "overlong slash": "\xe0\x80\xaf", "surrogate": "\xed\xa0\x80", "above U+10FFFF": "\xf4\x90\x80\x80",
-		"cut off": "\xce\xba\xe1\xbd", "0xff": "\xff", "continuation alone": "\x80", "five bytes": "\xf8\x88\x80\x80\x80",
-	} {
-		cases = append(cases,
-			exchange{name: name, send: [][]byte{frame(0x81, "ok"), frame(0x81, s), frame(0x81, "after")}, messages: []string{"text ok"},
-				end: "protocol 1007", said: []string{"close 1007"}},
-			exchange{name: name + ", fragmented", send: [][]byte{frame(0x01, s[:1]), frame(0x00, s[1:]), frame(0x80, "")},
-				end: "protocol 1007", said: []string{"close 1007"}},
-			exchange{name: name + " in binary", send: [][]byte{frame(0x82, s)}, messages: []string{"binary " + s}},
-			exchange{name: name + " in a close reason", send: [][]byte{closeFrame(1000, s)}, end: "protocol 1007", said: []string{"close 1007"}})
-	}
-	run(t, cases)
-}
-
-func TestClose(t *testing.T) {
-	cases := []exchange{
-		{name: "empty", send: [][]byte{frame(0x88, "")}, end: "closed 1005", said: []string{"close"}},
-		{name: "one byte", send: [][]byte{frame(0x88, "\x03")}, end: "protocol 1002", said: []string{"close 1002"}},
-		{name: "reason of 123", send: [][]byte{closeFrame(1000, sized(123))}, end: "closed 1000 " + sized(123), said: []string{"close 1000"}},
-		{name: "reason of 124", send: [][]byte{closeFrame(1000, sized(124))}, end: "protocol 1002", said: []string{"close 1002"}},
-		{name: "twice", send: [][]byte{closeFrame(1001, ""), closeFrame(1002, "")}, end: "closed 1001", said: []string{"close 1001"}},
-		{name: "data and pings after it", send: [][]byte{frame(0x81, "a"), closeFrame(1000, ""), frame(0x81, "b"), frame(0x89, "p"), {0xff}},
-			messages: []string{"text a"}, end: "closed 1000", said: []string{"close 1000"}},
-	}
-	for _, code := range []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999} {
-		cases = append(cases, exchange{name: fmt.Sprint(code), send: [][]byte{closeFrame(code, "why")},
-			end: fmt.Sprintf("closed %d why", code), said: []string{fmt.Sprintf("close %d", code)}})
-	}
-	for _, code := range []int{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535} {
-		cases = append(cases, exchange{name: fmt.Sprint(code), send: [][]byte{closeFrame(code, "")},
-			end: "protocol 1002", said: []string{"close 1002"}})
-	}
-	run(t, cases)
-}
-
-func TestFINWithoutCloseIsNoClose(t *testing.T) {
-	for name, sent := range map[string][]byte{
-		"between messages": frame(0x81, "a"),
-		"in a header":      append(frame(0x81, "a"), 0x81, 126, 1),
-		"in a payload":     append(frame(0x81, "a"), 0x81, 5, 'h', 'e'),
-		"between fragments": append(frame(0x81, "a"),
-			frame(0x01, sized(20_000))...),
-		"in a large payload": append(frame(0x81, "a"), frame(0x82, sized(50_000))[:40_000]...),
-		"in a skipped one":   append(frame(0x81, "a"), frame(0x82, sized(testMaxMessage+1))[:40_000]...),
-		"in a ping":          append(frame(0x81, "a"), 0x89, 5, 'h'),
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, p := open(t, Options{MaxMessage: testMaxMessage})
-				go func() {
-					p.Write(sent)
-					p.Close()
-				}()
-				messages, err := readAll(t, c)
-				if !slices.Equal(messages, []string{"text a"}) || !errors.Is(err, ErrNoClose) || !c.PeerGone() {
-					t.Errorf("read %q, then %v, peer gone: %v", messages, err, c.PeerGone())
-				}
-			})
-		})
-	}
-}
-
-func TestFramesThatCameWithThe101AreRead(t *testing.T) {
-	text := frame(0x81, "hello")
-	for name, early := range map[string][]byte{
-		"a frame": text, "half a frame": text[:3], "half a header": text[:1], "two and a half": slices.Concat(text, text, text[:4]),
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, p := open(t, Options{}, early)
-				all := slices.Concat(bytes.Repeat(text, 4), closeFrame(1000, ""))
-				p.listen(true)
-				go p.Write(all[len(early):])
-				messages, err := readAll(t, c)
-				if want := slices.Repeat([]string{"text hello"}, 4); !slices.Equal(messages, want) || endOf(err) != "closed 1000" {
-					t.Errorf("read %q, then %v", messages, err)
-				}
-			})
-		})
-	}
 }

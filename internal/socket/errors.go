@@ -1,10 +1,13 @@
 package socket
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"reflect"
 	"time"
 )
 
@@ -78,10 +81,26 @@ func (e *RejectedError) Error() string {
 
 func (e *RejectedError) Unwrap() error { return e.Err }
 
-// TLSError is a TLS handshake that failed: an alert from either side, a certificate that was not accepted (errors.As
-// finds the x509 error), or something that is not TLS.
+// TLSError is a TLS handshake that failed: an alert from the peer (errors.As finds a tls.AlertError), a certificate that
+// was not accepted (it finds the x509 error), something that is not TLS (a tls.RecordHeaderError), or terms on which the
+// two sides do not meet.
 type TLSError struct{ Err error }
 
 func (e *TLSError) Error() string { return "TLS: " + e.Err.Error() }
 
 func (e *TLSError) Unwrap() error { return e.Err }
+
+// As finds the peer's alert. Over TCP, crypto/tls gives it a type that is not exported; its number is the same.
+func (e *TLSError) As(target any) bool {
+	to, ok := target.(*tls.AlertError)
+	var op *net.OpError
+	if !ok || !errors.As(e.Err, &op) || op.Op != "remote error" {
+		return false
+	}
+	number := reflect.ValueOf(op.Err)
+	if number.Kind() != reflect.Uint8 {
+		return false
+	}
+	*to = tls.AlertError(number.Uint())
+	return true
+}

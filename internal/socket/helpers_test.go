@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"feedmux/internal/sim"
 )
 
 // The server's side in these tests is written by hand: bytes go out as the test spells them, and what the client sends
@@ -134,10 +136,19 @@ func (p *peer) listen(closing bool) {
 				return
 			}
 			if f.op == 0x8 && closing {
-				p.Close()
+				p.fin()
 			}
 		}
 	}()
+}
+
+// fin says no more, and goes on listening where the network can tell the two apart.
+func (p *peer) fin() {
+	if conn, ok := p.Conn.(*sim.Conn); ok {
+		conn.CloseWrite()
+		return
+	}
+	p.Close()
 }
 
 func (p *peer) got() []clientFrame {
@@ -198,6 +209,41 @@ func upgrade(conn net.Conn, early ...[]byte) (*peer, error) {
 	return &peer{Conn: conn, br: br}, nil
 }
 
+// chops are the ways in which a test's bytes arrive: all that is there, one frame or line in each read, or one byte.
+var chops = []string{"whole", "by part", "by byte"}
+
+// chopped is a client's end whose reads return one piece at most.
+type chopped struct {
+	net.Conn
+	pieces []int // how long they are; after the last, and with none, a read takes what is there
+	byByte bool
+}
+
+// chop prepares reads of what parts hold together.
+func chop(conn net.Conn, how string, parts [][]byte) *chopped {
+	c := &chopped{Conn: conn, byByte: how == "by byte"}
+	if how == "by part" {
+		for _, part := range parts {
+			c.pieces = append(c.pieces, len(part))
+		}
+	}
+	return c
+}
+
+func (c *chopped) Read(p []byte) (int, error) {
+	if c.byByte {
+		return c.Conn.Read(p[:min(1, len(p))])
+	}
+	if len(c.pieces) == 0 {
+		return c.Conn.Read(p)
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.pieces[0])])
+	if c.pieces[0] -= n; c.pieces[0] == 0 {
+		c.pieces = c.pieces[1:]
+	}
+	return n, err
+}
+
 // over makes a dial function that hands out one connection.
 func over(conn net.Conn) func(context.Context, string, string) (net.Conn, error) {
 	return func(context.Context, string, string) (net.Conn, error) { return conn, nil }
@@ -208,6 +254,28 @@ func over(conn net.Conn) func(context.Context, string, string) (net.Conn, error)
 func open(t *testing.T, o Options, early ...[]byte) (*Conn, *peer) {
 	t.Helper()
 	ours, theirs := net.Pipe()
+	return openOver(t, o, ours, theirs, early...)
+}
+
+// pair is a connection in memory that has a buffer, as a kernel has, and tells FIN from RST.
+func pair(t *testing.T) (ours, theirs *sim.Conn) {
+	t.Helper()
+	network := sim.NewNetwork()
+	l := network.Listen()
+	defer l.Close()
+	client, err := network.DialContext(t.Context(), "tcp", "feed.example:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client.(*sim.Conn), server.(*sim.Conn)
+}
+
+func openOver(t *testing.T, o Options, ours, theirs net.Conn, early ...[]byte) (*Conn, *peer) {
+	t.Helper()
 	result := make(chan *peer, 1)
 	go func() {
 		p, err := upgrade(theirs, early...)

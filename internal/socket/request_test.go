@@ -129,7 +129,7 @@ func TestWhatAPeerEchoesTellsNoSecret(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		_, err := answerWith(t, o, "HTTP/1.1 401 Unauthorized\r\nLocation: /bearer-tok-3\r\n\r\nyou said "+secrets, false)
+		_, err := answerWith(t, o, server{answer: "HTTP/1.1 401 Unauthorized\r\nLocation: /bearer-tok-3\r\n\r\nyou said " + secrets}, "whole")
 		check(t, err)
 	})
 	synctest.Test(t, func(t *testing.T) {

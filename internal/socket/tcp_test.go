@@ -167,7 +167,8 @@ func TestAClientCertificateThatIsMissingIsATLSError(t *testing.T) {
 	}()
 	config := &tls.Config{RootCAs: roots, ServerName: "feed.example"}
 	_, err = Dial(t.Context(), Options{URL: "wss://" + l.Addr().String(), TLS: config})
-	if !errors.As(err, new(*TLSError)) {
+	var alert tls.AlertError
+	if !errors.As(err, new(*TLSError)) || !errors.As(err, &alert) || alert != 116 { // certificate_required
 		t.Errorf("%T: %v", err, err)
 	}
 	if config.NextProtos != nil || config.MinVersion != 0 {

@@ -1,6 +1,8 @@
 package socket
 
 import (
+	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,9 +15,12 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"feedmux/internal/sim"
 )
 
 // openTLS connects over TLS and a net.Pipe. The server's side of TLS is returned too.
@@ -149,60 +154,129 @@ func testCertificate(t *testing.T, name string, from, to time.Time) (tls.Certifi
 
 var year2000 = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when bubbles begin
 
-func TestTLSFailuresKeepTheirTypes(t *testing.T) {
-	is := func(target any) func(error) bool {
-		return func(err error) bool { return errors.As(err, target) }
+// kinds of a failed TLS handshake that a caller can tell apart, each by errors.As or errors.Is alone.
+var tlsKinds = map[string]func(error) bool{
+	"expired": func(err error) bool {
+		var invalid x509.CertificateInvalidError
+		return errors.As(err, &invalid) && invalid.Reason == x509.Expired
+	},
+	"wrong name":   as[x509.HostnameError],
+	"unknown CA":   as[x509.UnknownAuthorityError],
+	"not TLS":      as[tls.RecordHeaderError],
+	"alert":        as[tls.AlertError],
+	"timeout":      func(err error) bool { return errors.Is(err, context.DeadlineExceeded) },
+	"reset":        func(err error) bool { return errors.Is(err, syscall.ECONNRESET) },
+	"no close":     func(err error) bool { return errors.Is(err, ErrNoClose) },
+	"verification": as[*tls.CertificateVerificationError],
+	"TLS":          as[*TLSError],
+	"rejected":     as[*RejectedError],
+}
+
+func as[E error](err error) bool { return errors.As(err, new(E)) }
+
+func tlsKindsOf(err error) (kinds []string) {
+	for name, is := range tlsKinds {
+		if is(err) {
+			kinds = append(kinds, name)
+		}
 	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+func TestGroupGTLSFailuresKeepTheirTypes(t *testing.T) {
 	good, trusted := testCertificate(t, "feed.example", year2000.AddDate(-1, 0, 0), year2000.AddDate(1, 0, 0))
 	other, otherTrusted := testCertificate(t, "other.example", year2000.AddDate(-1, 0, 0), year2000.AddDate(1, 0, 0))
 	old, oldTrusted := testCertificate(t, "feed.example", year2000.AddDate(-2, 0, 0), year2000.AddDate(-1, 0, 0))
-	serve := func(c *tls.Config) func(net.Conn) {
-		return func(conn net.Conn) { tls.Server(conn, c).Handshake() }
+	young, youngTrusted := testCertificate(t, "feed.example", year2000.AddDate(1, 0, 0), year2000.AddDate(2, 0, 0))
+	serve := func(c *tls.Config, certs ...tls.Certificate) func(*sim.Conn) {
+		c.Certificates = certs
+		return func(conn *sim.Conn) { tls.Server(conn, c).Handshake() }
 	}
-	certs := func(c tls.Certificate) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{c}} }
+	say := func(b ...byte) func(*sim.Conn) { // after the ClientHello
+		return func(conn *sim.Conn) {
+			conn.Read(make([]byte, 16<<10))
+			conn.Write(b)
+		}
+	}
+	// A server from before TLS 1.2 that does not know how versions are offered since, and answers with its own.
+	old11 := append([]byte{22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2}, make([]byte, 32)...)
+	old11 = append(old11, 0, 0xc0, 0x13, 0)
 	for name, test := range map[string]struct {
-		serve func(net.Conn)
+		serve func(*sim.Conn) // FIN follows
 		roots *x509.CertPool
-		want  func(error) bool
+		kinds []string
+		alert tls.AlertError
 	}{
-		"plain HTTP": {func(conn net.Conn) {
-			go io.Copy(io.Discard, conn)
-			io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
-		}, trusted, is(new(tls.RecordHeaderError))},
-		"unknown authority": {serve(certs(good)), otherTrusted, is(new(x509.UnknownAuthorityError))},
-		"wrong name":        {serve(certs(other)), otherTrusted, is(new(x509.HostnameError))},
-		"expired":           {serve(certs(old)), oldTrusted, is(new(x509.CertificateInvalidError))},
-		"verification":      {serve(certs(old)), oldTrusted, is(new(*tls.CertificateVerificationError))},
-		"TLS 1.1": {serve(&tls.Config{Certificates: []tls.Certificate{good}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), trusted,
-			is(new(*net.OpError))},
-		"another protocol only": {serve(&tls.Config{Certificates: []tls.Certificate{good}, NextProtos: []string{"imap"}}), trusted, is(new(*net.OpError))},
-		"nonsense": {func(conn net.Conn) {
-			go io.Copy(io.Discard, conn)
-			conn.Write(append([]byte{22, 3, 3, 0, 200}, make([]byte, 200)...))
-		}, trusted, func(error) bool { return true }},
-		"FIN": {func(net.Conn) {}, trusted, func(err error) bool { return errors.Is(err, ErrNoClose) }},
+		"expired":            {serve(&tls.Config{}, old), oldTrusted, []string{"TLS", "expired", "verification"}, 0},
+		"not valid yet":      {serve(&tls.Config{}, young), youngTrusted, []string{"TLS", "expired", "verification"}, 0},
+		"wrong name":         {serve(&tls.Config{}, other), otherTrusted, []string{"TLS", "verification", "wrong name"}, 0},
+		"unknown CA":         {serve(&tls.Config{}, good), otherTrusted, []string{"TLS", "unknown CA", "verification"}, 0},
+		"TLS 1.1 only":       {serve(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, good), trusted, []string{"TLS", "alert"}, 70},
+		"TLS 1.1, old style": {say(old11...), trusted, []string{"TLS"}, 0},
+		"ALPN h2 only":       {say(21, 3, 3, 0, 2, 2, 120), trusted, []string{"TLS", "alert"}, 120},
+		"ALPN imap only":     {serve(&tls.Config{NextProtos: []string{"imap"}}, good), trusted, []string{"TLS", "alert"}, 120},
+		"h2 without ALPN": {func(conn *sim.Conn) {
+			server := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{good}, NextProtos: []string{"h2"}})
+			server.Write([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\r\n"))
+		}, trusted, []string{"rejected"}, 0}, // SETTINGS and GOAWAY
+		"no certificate":    {serve(&tls.Config{}), trusted, []string{"TLS", "alert"}, 112},
+		"alert":             {say(21, 3, 3, 0, 2, 2, 40), trusted, []string{"TLS", "alert"}, 40},
+		"alert of zero":     {say(21, 3, 3, 0, 2, 1, 0), trusted, []string{"no close"}, 0}, // close_notify
+		"warnings for ever": {say(bytes.Repeat([]byte{21, 3, 3, 0, 2, 1, 90}, 5000)...), trusted, []string{"TLS"}, 0},
+		"plaintext": {func(conn *sim.Conn) {
+			io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\nThe plain HTTP request was sent to HTTPS port")
+			conn.Read(make([]byte, 16<<10))
+		}, trusted, []string{"TLS", "not TLS"}, 0},
+		"WebSocket without TLS": {say(frame(0x81, "hello")...), trusted, []string{"TLS", "not TLS"}, 0},
+		"nonsense in a record":  {say(append([]byte{22, 3, 3, 0, 200}, make([]byte, 200)...)...), trusted, []string{"TLS"}, 0},
+		"endless hello": {func(conn *sim.Conn) {
+			conn.Write([]byte{22, 3, 3, 0x40, 0, 2, 0, 0xff, 0xff})
+			conn.Write(make([]byte, 0x4000-4))
+			for {
+				if _, err := conn.Write(append([]byte{22, 3, 3, 0x40, 0}, make([]byte, 0x4000)...)); err != nil {
+					return
+				}
+			}
+		}, trusted, []string{"rejected"}, 0},
+		"stall after ClientHello": {func(conn *sim.Conn) {
+			conn.Read(make([]byte, 16<<10))
+			time.Sleep(time.Hour)
+		}, trusted, []string{"timeout"}, 0},
+		"stall before it": {func(*sim.Conn) { time.Sleep(time.Hour) }, trusted, []string{"timeout"}, 0},
+		"stall in ServerHello": {func(conn *sim.Conn) {
+			say(22, 3, 3, 0, 122, 2, 0)(conn)
+			time.Sleep(time.Hour)
+		}, trusted, []string{"timeout"}, 0},
+		"RST": {func(conn *sim.Conn) {
+			conn.Read(make([]byte, 16<<10))
+			conn.Reset()
+		}, trusted, []string{"reset"}, 0},
+		"FIN":                {say(), trusted, []string{"no close"}, 0},
+		"FIN in ServerHello": {say(22, 3, 3, 0, 122, 2, 0), trusted, []string{"no close"}, 0},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ours, theirs := net.Pipe()
-				go func() {
-					defer theirs.Close()
-					if name == "FIN" {
-						theirs.Read(make([]byte, 1<<16))
-					}
-					test.serve(theirs)
-				}()
-				_, err := Dial(t.Context(), Options{
-					URL: "wss://feed.example/", DialContext: over(ours),
-					TLS: &tls.Config{RootCAs: test.roots, InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, NextProtos: []string{"h2"}},
-				})
-				if err == nil || !test.want(err) {
-					t.Errorf("%T: %v", err, err)
-				}
-				if inTLS := errors.As(err, new(*TLSError)); inTLS == (name == "FIN") {
-					t.Errorf("a TLSError: %v", inTLS)
-				}
+		inEveryChop(t, name, func(t *testing.T, how string) {
+			ours, theirs := pair(t)
+			var serving sync.WaitGroup
+			defer serving.Wait()
+			serving.Go(func() {
+				test.serve(theirs)
+				theirs.CloseWrite()
+				io.Copy(io.Discard, theirs)
+				theirs.Close()
 			})
+			_, err := Dial(t.Context(), Options{
+				URL: "wss://feed.example/", DialContext: over(chop(ours, how, [][]byte{make([]byte, 5), make([]byte, 40)})),
+				// What would weaken it is not honoured.
+				TLS: &tls.Config{RootCAs: test.roots, InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, NextProtos: []string{"h2"}},
+			})
+			if kinds := tlsKindsOf(err); !slices.Equal(kinds, test.kinds) {
+				t.Errorf("%q, want %q: %T %v", kinds, test.kinds, err, err)
+			}
+			var alert tls.AlertError
+			if errors.As(err, &alert); alert != test.alert {
+				t.Errorf("alert %d, want %d: %v", alert, test.alert, err)
+			}
 		})
 	}
 }
