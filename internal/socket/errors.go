@@ -67,6 +67,9 @@ func (e *HandshakeError) Error() string {
 	if text == "" {
 		text = "unknown status"
 	}
+	if e.Location != "" && e.Status/100 == 3 {
+		return fmt.Sprintf("the server answered %d %s: it is at %s now, and no redirect is followed", e.Status, text, e.Location)
+	}
 	return fmt.Sprintf("the server answered %d %s", e.Status, text)
 }
 

@@ -150,3 +150,20 @@ func TestWhatAPeerEchoesTellsNoSecret(t *testing.T) {
 		check(t, err)
 	})
 }
+
+func TestARefusalThatLeadsElsewhereSaysWhere(t *testing.T) {
+	for _, row := range []struct {
+		e    HandshakeError
+		want string
+	}{
+		{HandshakeError{Status: 302, Location: "wss://b.example/ws"},
+			"the server answered 302 Found: it is at wss://b.example/ws now, and no redirect is followed"},
+		{HandshakeError{Status: 302}, "the server answered 302 Found"},
+		{HandshakeError{Status: 503, Location: "wss://b.example/ws"}, "the server answered 503 Service Unavailable"},
+		{HandshakeError{Status: 599}, "the server answered 599 unknown status"},
+	} {
+		if got := row.e.Error(); got != row.want {
+			t.Errorf("got %q, want %q", got, row.want)
+		}
+	}
+}
