@@ -36,13 +36,16 @@ var imports = map[string][]string{
 	"internal/account":    {"shard", "limiter"},
 	"internal/cause":      {"internal/socket"},
 	"internal/overlap":    {},
+	"internal/tally":      {},
 	"internal/topic":      {"shard"},
 	"internal/asks":       {"internal/protocol", "internal/topic", "shard", "limiter"},
 	"internal/credential": {"shard"},
-	"internal/conn":       {"internal/account", "internal/asks", "internal/cause", "internal/credential", "internal/overlap", "internal/topic", "internal/protocol", "shard", "limiter", "internal/socket"},
-	"pool":                {"internal/conn", "internal/cause", "internal/credential", "internal/topic", "internal/account", "internal/protocol", "shard", "limiter"},
+	"internal/conn":       {"internal/account", "internal/tally", "internal/asks", "internal/cause", "internal/credential", "internal/overlap", "internal/topic", "internal/protocol", "shard", "limiter", "internal/socket"},
+	"internal/ledger":     {"internal/conn", "internal/cause", "internal/topic", "shard"},
+	"pool":                {"internal/ledger", "internal/conn", "internal/cause", "internal/credential", "internal/topic", "internal/account", "internal/protocol", "shard", "limiter"},
 	"internal/subject":    {},
-	"internal/sink":       {"pool", "internal/subject", "internal/cause", "shard"},
+	"internal/notices":    {"pool", "internal/cause", "internal/conn", "shard"},
+	"internal/sink":       {"pool", "internal/subject", "internal/cause", "internal/notices", "shard"},
 	"internal/embedded":   {"internal/subject"},
 	"internal/control":    {"pool", "internal/conn", "internal/cause", "internal/topic", "shard"},
 	"internal/state":      {},
@@ -60,6 +63,7 @@ var imports = map[string][]string{
 	// Tests alone.
 	".":       {},
 	"systemd": {},
+	"walk":    {anything},
 }
 
 // protocols is what each package below internal/protocol may import.

@@ -30,6 +30,7 @@ type hot struct {
 	session protocol.Session
 	out     protocol.Out
 	batch   pool.Batch
+	topic   pool.Topic
 	event   pool.Event
 	n       int
 }
@@ -39,7 +40,10 @@ func newHot() *hot {
 }
 
 func (h *hot) begin() {
-	h.batch = sink.NewCore(sink.Options{Buffer: 16 << 20}).Feed("twitch").Batch()
+	feed := sink.NewCore(sink.Options{Buffer: 16 << 20}).Feed("twitch")
+	h.topic = pool.Topic{Name: "community-points-user-v1.29961813", Subject: "feed.twitch.community-points-user-v1.29961813"}
+	feed.Topic(&h.topic)
+	h.batch = feed.Batch()
 	h.n = 0
 }
 
@@ -49,12 +53,8 @@ func (h *hot) one() (ok bool) {
 	if h.session.Message(protocol.Text, h.frame, &h.out) != nil || len(h.out.Events) != 1 {
 		return false
 	}
-	e := &h.out.Events[0]
 	h.n++
-	h.event = pool.Event{
-		Subject: "feed.twitch.community-points-user-v1.29961813", Topic: e.Topic, Payload: e.Payload,
-		Life: 1, Seq: uint64(h.n),
-	}
+	h.event = pool.Event{Topic: &h.topic, Payload: h.out.Events[0].Payload, Life: 1, Seq: uint64(h.n)}
 	h.batch.Add(&h.event)
 	if h.n%perBurst == 0 {
 		h.batch.Flush()

@@ -11,8 +11,9 @@ const longLife = 10 * time.Second
 
 // Backoff says how long to wait before dialling again. It has one owner and no lock.
 //
-// A delay is uniform between zero and min(Max, Base × 2ⁿ), where n counts the failures since the last settled life
-// and is zero for the first delay. The whole range is used, so that many who failed together do not return together.
+// A delay is uniform between zero and min(Max, Base × 2ⁿ), where n counts the failures since the last settled life, those
+// of others that Raise tells of included, and is zero for the first delay. The whole range is used, so that many who failed
+// together do not return together.
 type Backoff struct {
 	Base   time.Duration
 	Max    time.Duration
@@ -32,8 +33,11 @@ func (b *Backoff) Failed(lived time.Duration) {
 	b.lived = lived
 }
 
-// Ended tells that a life ended because we wanted it to, after it had been live for lived: no failure. If it settled,
-// what failed before it is forgotten.
+// Raise tells of n failures that others had, who share what failed. It leaves the bound of a long life as it is.
+func (b *Backoff) Raise(n int) { b.failures += n }
+
+// Ended tells that a life ended after it had been live for lived, and that this is no failure. If it settled, what failed
+// before it is forgotten.
 func (b *Backoff) Ended(lived time.Duration) {
 	if lived > 0 && lived >= b.Settle {
 		b.failures = 0
@@ -41,7 +45,7 @@ func (b *Backoff) Ended(lived time.Duration) {
 	b.lived = 0
 }
 
-// Failures is how many times Failed was told of something since the last settled life, the end of that life included.
+// Failures is how many failures Failed and Raise were told of since the last settled life, the end of that life included.
 func (b *Backoff) Failures() int { return b.failures }
 
 // Next is how long to wait now. After a life that was live for ten seconds or more it is at most a fifth of that

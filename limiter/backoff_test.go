@@ -77,6 +77,21 @@ func TestAfterALongLifeTheDelayIsAtMostAFifthOfIt(t *testing.T) {
 	}
 }
 
+func TestFailuresOfOthersRaiseTheDelayAndAreForgottenWithOnesOwn(t *testing.T) {
+	b := Backoff{Base: time.Second, Max: 2 * time.Minute, Settle: time.Minute}
+	b.Failed(0)
+	b.Raise(0)
+	wantUniform(t, &b, time.Second)
+	b.Raise(3)
+	wantUniform(t, &b, 8*time.Second)
+	b.Failed(20 * time.Second)
+	b.Raise(1)
+	wantUniform(t, &b, 4*time.Second) // a fifth of that life
+	b.Ended(time.Minute)
+	b.Failed(0)
+	wantUniform(t, &b, time.Second)
+}
+
 func TestBackoffWithOddSettings(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, b := range []Backoff{

@@ -1,11 +1,8 @@
 package limiter
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -55,6 +52,24 @@ func (d *diary) begin(t *testing.T) (end func()) {
 	}
 }
 
+// begin waits until b lets an attempt begin, as its owner would; done is nil if patience ends before.
+func begin(b *Budget, patience time.Duration) (done func()) {
+	giveUp := time.Now().Add(patience)
+	for {
+		done, wait := b.Try()
+		if done != nil {
+			return done
+		}
+		if wait == 0 {
+			wait = 50 * time.Millisecond // some attempt must end, and nobody tells
+		}
+		if time.Now().Add(wait).After(giveUp) {
+			return nil
+		}
+		time.Sleep(wait)
+	}
+}
+
 var budgets = []struct {
 	w        Window
 	inFlight int
@@ -79,22 +94,18 @@ func TestNeverMoreThanNCountInAnyWindow(t *testing.T) {
 					all.Go(func() {
 						for range 10 {
 							time.Sleep(upTo(tt.w.Per, r))
-							ctx, cancel := context.WithCancel(t.Context())
+							patience := time.Hour
 							if r.IntN(2) == 0 {
-								ctx, cancel = context.WithTimeout(t.Context(), upTo(6*tt.w.Per, r))
+								patience = upTo(6*tt.w.Per, r)
 							}
-							done, err := b.Acquire(ctx)
-							if err == nil {
+							if done := begin(b, patience); done != nil {
 								end := d.begin(t)
 								if r.IntN(3) > 0 {
 									time.Sleep(upTo(2*tt.w.Per, r))
 								}
 								end()
 								done()
-							} else if !errors.Is(err, context.DeadlineExceeded) {
-								t.Errorf("Acquire: %v", err)
 							}
-							cancel()
 						}
 					})
 				}
@@ -126,12 +137,7 @@ func TestFullSpeedIsReached(t *testing.T) {
 				var all sync.WaitGroup
 				for range rounds * w.N {
 					all.Go(func() {
-						done, err := b.Acquire(t.Context())
-						if err != nil {
-							t.Errorf("Acquire: %v", err)
-							return
-						}
-						defer done()
+						defer begin(b, 24*time.Hour)()
 						defer d.begin(t)()
 						time.Sleep(length)
 					})
@@ -151,116 +157,16 @@ func TestFullSpeedIsReached(t *testing.T) {
 	}
 }
 
-func TestNoMoreThanInFlightAreInFlight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(Window{10, time.Second}, 2)
-		first, _ := b.Acquire(t.Context())
-		second, _ := b.Acquire(t.Context())
-		began := make(chan time.Duration)
-		start := time.Now()
-		go func() {
-			done, err := b.Acquire(t.Context())
-			if err != nil {
-				t.Errorf("Acquire: %v", err)
-			}
-			began <- time.Since(start)
-			done()
-		}()
-		time.Sleep(time.Hour)
-		first()
-		if after := <-began; after != time.Hour {
-			t.Errorf("the third began after %v", after)
-		}
-		second()
-	})
-}
-
-func TestWaitersAreServedInTheOrderInWhichTheyCame(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(Window{3, time.Second}, 1) // two at once could note themselves in any order
-		var (
-			order []int
-			all   sync.WaitGroup
-		)
-		for i := range 50 {
-			all.Go(func() {
-				done, err := b.Acquire(t.Context())
-				if err != nil {
-					t.Errorf("Acquire: %v", err)
-					return
-				}
-				order = append(order, i)
-				time.Sleep(100 * time.Millisecond)
-				done()
-			})
-			synctest.Wait() // it began or stands in the queue
-		}
-		all.Wait()
-		if !slices.IsSorted(order) {
-			t.Errorf("they began in the order %v", order)
-		}
-	})
-}
-
-func TestGivingUpLosesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(Window{1, 10 * time.Second}, 1)
-		start := time.Now()
-		done, _ := b.Acquire(t.Context())
-		done()
-
-		// The head of the queue and one further back give up, each at its own deadline and not before.
-		var all sync.WaitGroup
-		for i, patience := range []time.Duration{3 * time.Second, time.Minute, 5 * time.Second, time.Minute} {
-			all.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				defer cancel()
-				done, err := b.Acquire(ctx)
-				if patience < time.Minute {
-					if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != patience {
-						t.Errorf("waiter %d: %v after %v", i, err, time.Since(start))
-					}
-					return
-				}
-				if want := time.Duration(10*(i/2+1)) * time.Second; err != nil || time.Since(start) != want {
-					t.Errorf("waiter %d: %v after %v, want %v", i, err, time.Since(start), want)
-					return
-				}
-				done()
-			})
-			synctest.Wait()
-		}
-		all.Wait()
-	})
-}
-
-func TestNothingBeginsOnceTheContextHasEnded(t *testing.T) {
-	b := NewBudget(Window{1, time.Hour}, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for range 100 { // a select would choose the turn half of the time
-		if done, err := b.Acquire(ctx); done != nil || !errors.Is(err, context.Canceled) {
-			t.Fatalf("Acquire: %v", err)
-		}
-	}
-	if done, _ := b.Try(); done == nil {
-		t.Error("the budget was spent")
-	}
-}
-
 func TestDoneCountsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(Window{2, time.Second}, 1)
-		done, _ := b.Acquire(t.Context())
+		done, _ := b.Try()
 		done()
 		time.Sleep(time.Second)
 		done() // neither a second lane, nor a second place, nor a later charge
 		d := &diary{w: Window{2, time.Second}, inFlight: 1}
 		for range 4 {
-			done, err := b.Acquire(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			done := begin(b, time.Minute)
 			d.begin(t)()
 			done()
 		}
@@ -303,7 +209,7 @@ func TestTryWaitsForWhatIsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(Window{2, 10 * time.Second}, 1)
 		first, _ := b.Try()
-		if done, wait := b.Try(); done != nil || wait <= 0 || wait > time.Second {
+		if done, wait := b.Try(); done != nil || wait != 0 {
 			t.Errorf("with a lane free and no place in flight: wait %v", wait)
 		}
 		first()
@@ -322,26 +228,40 @@ func TestTryWaitsForWhatIsInFlight(t *testing.T) {
 	})
 }
 
-func TestTryDoesNotOvertakeAcquire(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(Window{1, time.Second}, 1)
-		first, _ := b.Try()
-		var all sync.WaitGroup
-		all.Go(func() {
-			done, err := b.Acquire(t.Context())
-			if err != nil {
-				t.Errorf("Acquire: %v", err)
-				return
-			}
-			done()
-		})
-		first()
-		time.Sleep(time.Second) // both may ask now, in any order
-		if done, wait := b.Try(); done != nil || wait <= 0 {
-			t.Error("Try came first")
+func TestWhatIsRecalledCountsAsIfItHadBegunHere(t *testing.T) {
+	ago := func(ds ...time.Duration) (ended []time.Time) {
+		for _, d := range ds {
+			ended = append(ended, time.Now().Add(-d))
 		}
-		all.Wait()
-	})
+		return ended
+	}
+	for _, tt := range []struct {
+		w    Window
+		ago  []time.Duration // in any order
+		want []time.Duration // when the next may begin
+	}{
+		{Window{1, time.Second}, nil, []time.Duration{0, time.Second}},
+		{Window{1, time.Second}, []time.Duration{300 * time.Millisecond}, []time.Duration{700 * time.Millisecond}},
+		{Window{1, time.Second}, []time.Duration{0}, []time.Duration{time.Second}},
+		{Window{1, time.Second}, []time.Duration{time.Second}, []time.Duration{0}},
+		{Window{1, time.Second}, []time.Duration{time.Second - 1}, []time.Duration{1}},
+		{Window{3, time.Second}, []time.Duration{200 * time.Millisecond}, []time.Duration{0, 0, 800 * time.Millisecond, time.Second}},
+		{Window{2, time.Second}, []time.Duration{100, 500, 100, 300}, []time.Duration{time.Second - 100, time.Second - 100}},
+		{Window{2, time.Minute}, []time.Duration{50 * time.Second, time.Hour, 10 * time.Second, 20 * time.Second},
+			[]time.Duration{40 * time.Second, 50 * time.Second, 100 * time.Second}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := NewBudget(tt.w, tt.w.N)
+			b.Recall(ago(tt.ago...))
+			start := time.Now()
+			for n, want := range tt.want {
+				begin(b, time.Hour)()
+				if got := time.Since(start); got != want {
+					t.Errorf("%v after %v: attempt %d began after %v, want %v", tt.w, tt.ago, n, got, want)
+				}
+			}
+		})
+	}
 }
 
 func TestABudgetOutsideItsBoundsPanics(t *testing.T) {

@@ -1,7 +1,7 @@
 // Package limiter says when: when the next attempt may begin, when to come back after a failure, when to ping, and
 // when a log line is one too many.
 //
-// It knows nothing of sockets or topics, and is pure but for waiting. Where chance is needed, the caller passes it in.
+// It knows nothing of sockets or topics, and never waits. Where chance is needed, the caller passes it in.
 //
 //   - [Budget] is a strict sliding window. A token bucket of N lets nearly 2N attempts through at the edge of a window,
 //     which an upstream that counts strictly answers with refusals. A Budget has N lanes, taken in turn, each of which

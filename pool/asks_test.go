@@ -12,6 +12,7 @@ import (
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim"
 	"feedmux/internal/sim/twitch"
+	"feedmux/internal/topic"
 	"feedmux/shard"
 )
 
@@ -86,10 +87,10 @@ func TestThePlacesOfManyRefusedTopicsAreGivenAwayTogether(t *testing.T) {
 	}
 	p.onWant(topics(1000), now)
 	changes := 0
-	for i, topic := range p.sent[0][:refused] {
+	for i, name := range p.sent[0][:refused] {
 		before := p.sent[0]
 		at := now.Add(time.Duration(i) * gatherRefusals / refused)
-		p.onNews(conn.TopicNews{Slot: 0, Topics: []*conn.Topic{topic}, State: conn.Refused, At: at}, at)
+		p.onNews(conn.TopicNews{Slot: 0, News: topic.News{Topics: []*topic.Topic{name}, State: topic.Refused, At: at}}, at)
 		p.onTime(at)
 		if &before[0] != &p.sent[0][0] {
 			changes++
@@ -106,7 +107,7 @@ func TestThePlacesOfManyRefusedTopicsAreGivenAwayTogether(t *testing.T) {
 	if n := len(p.sent[0]); n != 50 || p.sent[0][0] == before {
 		t.Errorf("after that the slot has %d topics, the first refused one among them: %v", n, p.sent[0][0] == before)
 	}
-	if p.ledger.counts[conn.Refused] != refused || p.ledger.counts[conn.Unplaced] != 500-refused {
-		t.Errorf("counts: %v", p.ledger.counts)
+	if p.ledger.Count(topic.Refused) != refused || p.ledger.Count(topic.Unplaced) != 500-refused {
+		t.Errorf("%d are refused, %d unplaced", p.ledger.Count(topic.Refused), p.ledger.Count(topic.Unplaced))
 	}
 }

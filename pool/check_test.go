@@ -16,6 +16,7 @@ import (
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim"
 	"feedmux/internal/sim/twitch"
+	"feedmux/internal/topic"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -35,17 +36,23 @@ type savedEvent struct {
 
 type savedNotice struct{ subject, body string }
 
-func (m *memory) Batch() conn.Batch { return m }
+func (m *memory) Batch() topic.Batch { return m }
 
 func (m *memory) Add(e *Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.events = append(m.events, savedEvent{e.Subject, string(e.Payload), e.Slot, e.Life, e.Seq})
+	m.events = append(m.events, savedEvent{e.Topic.Subject, string(e.Payload), e.Slot, e.Life, e.Seq})
 }
 
 func (m *memory) Flush() {}
 
-func (m *memory) Notice(subject string, body []byte) {
+func (m *memory) Topic(*Topic) {}
+
+func (m *memory) Notice(subject string, n Notice) {
+	body, err := json.Marshal(n)
+	if err != nil {
+		panic(err)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.notices = append(m.notices, savedNotice{subject, string(body)})
@@ -67,7 +74,7 @@ func testOptions(t testing.TB, sink Sink, net *sim.Network) Options {
 		Conn: conn.Options{
 			Feed:           "f",
 			Protocol:       pubsub.New(pubsub.Options{URL: "ws://upstream.test"}),
-			Account:        account.New("upstream.test", 10, limiter.Window{N: 1, Per: 2 * time.Second}, 1),
+			Share:          share(10, limiter.Window{N: 1, Per: 2 * time.Second}, 1),
 			Connections:    10,
 			SubscribeBatch: 20,
 			SubscribeRate:  limiter.Window{N: 10, Per: time.Second},
@@ -84,6 +91,28 @@ func testOptions(t testing.TB, sink Sink, net *sim.Network) Options {
 		NoticeSubject:       func(k NoticeKind, topic shard.Topic) string { return fmt.Sprintf("feedmux.%s.f.%s", k, topic) },
 		TopicsPerConnection: 50,
 	}
+}
+
+// share is all of an account.
+func share(connections int, dials limiter.Window, inFlight int) *account.Share {
+	return shareBy(chance{1, limiter.Backoff{Base: time.Second, Max: 2 * time.Minute, Settle: time.Minute}}, connections, dials, inFlight)
+}
+
+// chance is how long an account waits between probes.
+type chance struct {
+	seed    uint64
+	backoff limiter.Backoff
+}
+
+func shareBy(c chance, connections int, dials limiter.Window, inFlight int) *account.Share {
+	s, err := account.New(account.Options{
+		Name: "upstream.test", Connections: connections, Dials: dials, InFlight: inFlight, Hold: 10 * time.Second,
+		Seed: c.seed, Backoff: c.backoff,
+	}).Join("f", connections)
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
 
 func topics(n int) []shard.Wanted {
@@ -202,11 +231,11 @@ func (s *scene) topic(name shard.Topic) TopicStatus {
 }
 
 // gaps are the gap notices since the last look, by phase.
-func (s *scene) gaps() (open, closed []gapNotice) {
+func (s *scene) gaps() (open, closed []GapNotice) {
 	s.t.Helper()
 	_, notices := s.sink.take()
 	for _, n := range notices {
-		var g gapNotice
+		var g GapNotice
 		if !strings.HasPrefix(n.subject, "feedmux.gap.") {
 			continue
 		}
@@ -214,9 +243,9 @@ func (s *scene) gaps() (open, closed []gapNotice) {
 			s.t.Fatal(err)
 		}
 		switch g.Phase {
-		case "open":
+		case GapOpen:
 			open = append(open, g)
-		case "closed":
+		case GapClosed:
 			closed = append(closed, g)
 		default:
 			s.t.Errorf("gap notice %s", n.body)

@@ -5,8 +5,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"feedmux/internal/conn"
+	"feedmux/internal/cause"
+	"feedmux/internal/ledger"
 	"feedmux/internal/sim/twitch"
+	"feedmux/internal/topic"
 	"feedmux/shard"
 )
 
@@ -34,7 +36,7 @@ func TestAGapEndsOnceWithTheTopicsPlaceOrTheWishForIt(t *testing.T) {
 				s.pool.Want(row.want)
 				synctest.Wait()
 				_, ended = s.gaps()
-				if len(ended) != 1 || ended[0].Topic != lost || !ended[0].To.Equal(time.Now()) || ended[0].Cause != conn.CauseReset {
+				if len(ended) != 1 || ended[0].Topic != lost || !ended[0].To.Equal(time.Now()) || ended[0].Cause != cause.Reset {
 					t.Fatalf("closed at once: %+v", ended)
 				}
 
@@ -46,7 +48,7 @@ func TestAGapEndsOnceWithTheTopicsPlaceOrTheWishForIt(t *testing.T) {
 				if len(begun) != 0 || len(ended) != 49 {
 					t.Errorf("later %d more opened and %d closed, want none and 49", len(begun), len(ended))
 				}
-				if got := s.status(); got.Dark != 0 || got.Counters.Gaps[conn.CauseReset] != 50 {
+				if got := s.status(); got.Dark != 0 || got.Counters.Gaps[cause.Reset] != 50 {
 					t.Errorf("%d dark, gaps %v", got.Dark, got.Counters.Gaps)
 				}
 			})
@@ -64,34 +66,34 @@ func TestARevokedTopicIsRefusedAndItsPlaceGivenAwayForAnHour(t *testing.T) {
 		s.sink.take()
 		s.up.Revoke(1, string(revoked))
 		began := time.Now()
-		time.Sleep(announceAfter)
+		time.Sleep(ledger.AnnounceAfter)
 		line := s.topic(revoked)
-		if line.State != conn.Refused || line.Reason != "AUTH_REVOKED" || line.Slot != nil || !line.DarkSince.Equal(began) {
+		if line.State != topic.Refused || line.Reason != "AUTH_REVOKED" || line.Slot != nil || !line.DarkSince.Equal(began) {
 			t.Errorf("%+v", line)
 		}
-		if got := s.topic(next); got.State != conn.Confirmed {
+		if got := s.topic(next); got.State != topic.Confirmed {
 			t.Errorf("its place was not given to the next: %+v", got)
 		}
 		open, closed := s.gaps()
 		if len(open) != 1 || len(closed) != 0 {
 			t.Fatalf("%d gaps open, %d closed, want 1 and none", len(open), len(closed))
 		}
-		if g := open[0]; g.Topic != revoked || g.Cause != conn.CauseAuth || !g.From.Equal(began) {
+		if g := open[0]; g.Topic != revoked || g.Cause != cause.Auth || !g.From.Equal(began) {
 			t.Errorf("%+v", g)
 		}
 
-		time.Sleep(refusedFor - announceAfter - time.Second)
-		if got := s.topic(revoked); got.State != conn.Refused {
+		time.Sleep(ledger.RefusedFor - ledger.AnnounceAfter - time.Second)
+		if got := s.topic(revoked); got.State != topic.Refused {
 			t.Errorf("before the hour: %+v", got)
 		}
 		time.Sleep(2 * time.Second)
-		if got := s.topic(revoked); got.State != conn.Confirmed || !got.DarkSince.IsZero() {
+		if got := s.topic(revoked); got.State != topic.Confirmed || !got.DarkSince.IsZero() {
 			t.Errorf("after an hour: %+v", got)
 		}
-		if got := s.topic(next); got.State != conn.Unplaced {
+		if got := s.topic(next); got.State != topic.Unplaced {
 			t.Errorf("after an hour the next: %+v", got)
 		}
-		if _, closed = s.gaps(); len(closed) != 1 || closed[0].ID != open[0].ID || closed[0].To.Before(began.Add(refusedFor)) {
+		if _, closed = s.gaps(); len(closed) != 1 || closed[0].ID != open[0].ID || closed[0].To.Before(began.Add(ledger.RefusedFor)) {
 			t.Errorf("closed %+v", closed)
 		}
 		if v := s.up.Violations(); len(v) > 0 {

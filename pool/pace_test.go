@@ -9,6 +9,7 @@ import (
 
 	"feedmux/internal/conn"
 	"feedmux/internal/sim/twitch"
+	"feedmux/limiter"
 	"feedmux/shard"
 )
 
@@ -114,6 +115,7 @@ func TestTheNextDialComesSoonerAfterALongLife(t *testing.T) {
 						oneConnection(o)
 						o.Conn.Backoff.Settle = row.settle
 						o.Conn.Seed = seed
+						o.Conn.Share = shareBy(chance{seed, o.Conn.Backoff}, 1, limiter.Window{N: 100, Per: time.Second}, 1)
 					})
 					s.net.SetRefuse(row.outage > 0)
 					s.pool.Want(topics(1))

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"feedmux/internal/cause"
 	"feedmux/internal/conn"
 	"feedmux/internal/protocol"
 	"feedmux/internal/protocol/pubsub"
@@ -31,10 +32,10 @@ func TestAfterADialThatFailedThePlaceIsHeldIfTheUpstreamMayCountASocket(t *testi
 		change func(*Options)
 		serve  func(*peer) // nil: nothing is ever accepted
 		cancel bool        // nothing is wanted any more, while the dial is under way
-		cause  conn.Cause
+		cause  cause.Cause
 		held   time.Duration
 	}{
-		{name: "nobody listens", cause: conn.CauseRefused, held: 0},
+		{name: "nobody listens", cause: cause.Refused, held: 0},
 		{
 			name: "the name is not known",
 			change: func(o *Options) {
@@ -42,37 +43,37 @@ func TestAfterADialThatFailedThePlaceIsHeldIfTheUpstreamMayCountASocket(t *testi
 					return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}
 				}
 			},
-			cause: conn.CauseDNS, held: 0,
+			cause: cause.DNS, held: 0,
 		},
 		{
 			name: "the protocol has no address",
 			change: func(o *Options) {
 				o.Conn.Protocol = homeless{pubsub.New(pubsub.Options{})}
 			},
-			cause: conn.CauseReset, held: 0,
+			cause: cause.Reset, held: 0,
 		},
-		{name: "RST in the handshake", serve: func(p *peer) { p.Reset() }, cause: conn.CauseReset, held: 0},
-		{name: "FIN in the handshake", serve: func(p *peer) { p.Close() }, cause: conn.CauseReset, held: 0},
+		{name: "RST in the handshake", serve: func(p *peer) { p.Reset() }, cause: cause.Reset, held: 0},
+		{name: "FIN in the handshake", serve: func(p *peer) { p.Close() }, cause: cause.Reset, held: 0},
 		{
 			name: "503 from an upstream that keeps the socket",
 			serve: func(p *peer) {
 				p.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"))
 				p.awaitEnd()
 			},
-			cause: conn.CauseHTTP5xx, held: hold,
+			cause: cause.HTTP5xx, held: hold,
 		},
 		{
 			name:   "no answer to the SYN",
 			change: func(o *Options) { o.Conn.DialContext = hang },
-			cause:  conn.CauseTimeout, held: hold,
+			cause:  cause.Timeout, held: hold,
 		},
-		{name: "no answer to the handshake", serve: (*peer).awaitEnd, cause: conn.CauseTimeout, held: hold},
+		{name: "no answer to the handshake", serve: (*peer).awaitEnd, cause: cause.Timeout, held: hold},
 		{
 			name:   "given up in the SYN",
 			change: func(o *Options) { o.Conn.DialContext = hang },
-			cancel: true, cause: conn.CauseDrain, held: hold,
+			cancel: true, cause: cause.Drain, held: hold,
 		},
-		{name: "given up in the handshake", serve: (*peer).awaitEnd, cancel: true, cause: conn.CauseDrain, held: hold},
+		{name: "given up in the handshake", serve: (*peer).awaitEnd, cancel: true, cause: cause.Drain, held: hold},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

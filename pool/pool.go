@@ -3,13 +3,15 @@ package pool
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
+	"feedmux/internal/cause"
 	"feedmux/internal/conn"
+	"feedmux/internal/ledger"
+	"feedmux/internal/topic"
 	"feedmux/shard"
 )
 
@@ -21,19 +23,32 @@ type Pool struct {
 	wanted  chan []shard.Wanted // one slot, the newest wins
 	queries chan query          // unbuffered: whoever asks waits
 	news    chan conn.News      // unbuffered: conns wait for the pool, never the reverse
+	changed chan struct{}       // one slot: the credential changed, once or more
+	renewed chan struct{}       // one slot: connections are to be handed over
+	ended   chan struct{}       // closed when Run is about to return
+
+	snapshots chan chan Snapshot // unbuffered; a reply has room, so the loop never waits
 
 	// Owned by Run.
 	conns      []*conn.Conn
 	slots      []SlotStatus
-	sent       [][]*conn.Topic // the newest order of each slot
+	sent       [][]*topic.Topic // the topics of each slot's newest order
+	full       []int            // topics that the upstream takes on a slot's life, where it said so; 0: as usual
+	renewals   int              // times that all connections were to be renewed
+	changes    int              // times that the credential changed
 	assignment shard.Assignment
-	ledger     *ledger
+	ledger     *ledger.Ledger
 	counters   Counters
 	newest     []shard.Wanted // what was wanted last
 	refusals   int            // topics refused that were not logged yet
 	refusal    []any          // the first of them, for the log
 	assignAt   time.Time      // when to assign again; zero: not before something changes
+	turnAt     time.Time      // when to look for turns that are over; zero: nobody waits for one
+	watches    []watch        // of each slot; none where there are no others to compare it with
+	watchAt    time.Time      // when to look at what came on them; zero: never
+	short      bool           // it was announced that topics have no place
 	ending     bool
+	endedAt    time.Time
 }
 
 // query asks the loop for a Status.
@@ -41,10 +56,6 @@ type query struct {
 	ledger bool
 	reply  chan Status // room for one: the loop never waits
 }
-
-// gatherRefusals is how long the place that a refusal frees stays empty: many come together, and each change of places
-// looks at every wanted topic.
-const gatherRefusals = 200 * time.Millisecond
 
 // never is far enough for a timer.
 const never = 24 * time.Hour
@@ -59,13 +70,25 @@ func New(o Options) (*Pool, error) {
 		wanted:  make(chan []shard.Wanted, 1),
 		queries: make(chan query),
 		news:    make(chan conn.News),
-		slots:   make([]SlotStatus, o.Conn.Connections),
-		sent:    make([][]*conn.Topic, o.Conn.Connections),
+		changed: make(chan struct{}, 1),
+		renewed: make(chan struct{}, 1),
+		ended:   make(chan struct{}),
+
+		snapshots: make(chan chan Snapshot),
+		slots:     make([]SlotStatus, o.Conn.Connections),
+		sent:      make([][]*topic.Topic, o.Conn.Connections),
+		full:      make([]int, o.Conn.Connections),
 		counters: Counters{
-			Dials: make(map[string]uint64), Disconnects: make(map[conn.Cause]uint64),
+			Dials: make(map[string]uint64), Disconnects: make(map[cause.Cause]uint64),
 		},
 	}
-	p.ledger = newLedger(&p.opts, rand.New(rand.NewPCG(o.Conn.Seed, o.Conn.Seed)).Uint64())
+	if o.Conn.Connections > 1 {
+		p.watches = make([]watch, o.Conn.Connections)
+	}
+	p.ledger = ledger.New(ledger.Options{
+		Feed: o.Conn.Feed, Sink: o.Sink, Check: o.Conn.Protocol.Check, Subject: o.Subject, NoticeSubject: o.NoticeSubject,
+		Queue: o.Overflow == Turns, Start: rand.New(rand.NewPCG(o.Conn.Seed, o.Conn.Seed)).Uint64(), Last: o.Last,
+	})
 	return p, nil
 }
 
@@ -81,6 +104,25 @@ func (p *Pool) Want(topics []shard.Wanted) {
 	p.wanted <- topics
 }
 
+// CredentialChanged says that the feed dials with another secret from now on: slots that wait for that may dial, sessions
+// get the new one, and topics that the upstream refused are asked for again. It never waits; any goroutine may call it.
+func (p *Pool) CredentialChanged() {
+	if c := p.opts.Conn.Credential; c != nil {
+		c.Changed()
+	}
+	raise(p.changed)
+}
+
+// Renew hands every connection over to a new one. It never waits; any goroutine may call it.
+func (p *Pool) Renew() { raise(p.renewed) }
+
+func raise(signal chan<- struct{}) {
+	select {
+	case signal <- struct{}{}:
+	default: // it is raised already
+	}
+}
+
 // Status asks the pool's loop what it knows; withLedger adds a line for each wanted topic. An error means that the loop
 // did not turn before ctx ended.
 func (p *Pool) Status(ctx context.Context, withLedger bool) (Status, error) {
@@ -90,6 +132,21 @@ func (p *Pool) Status(ctx context.Context, withLedger bool) (Status, error) {
 		return <-q.reply, nil
 	case <-ctx.Done():
 		return Status{Feed: p.opts.Conn.Feed}, ctx.Err()
+	}
+}
+
+// Snapshot says what the next pool should know. Once Run has returned it is exact: each topic that was confirmed when
+// the end began has an open gap, from the last frame of its connection. An error means that the loop did not turn before
+// ctx ended.
+func (p *Pool) Snapshot(ctx context.Context) (Snapshot, error) {
+	reply := make(chan Snapshot, 1)
+	select {
+	case p.snapshots <- reply:
+		return <-reply, nil
+	case <-p.ended:
+		return p.ledger.Snapshot(p.endedAt), nil
+	case <-ctx.Done():
+		return Snapshot{}, ctx.Err()
 	}
 }
 
@@ -110,24 +167,47 @@ func (p *Pool) Run(ctx context.Context) error {
 		close(stopped)
 	}()
 
-	timer := time.NewTimer(never)
+	if p.watches != nil {
+		p.watchAt = begin.Add(watchEvery)
+	}
+	timer := time.NewTimer(time.Until(p.onTime(begin)))
 	defer timer.Stop()
+	done := ctx.Done()
 	for {
 		select {
 		case topics := <-p.wanted:
 			p.onWant(topics, time.Now())
 		case news := <-p.news:
-			p.ending = ctx.Err() != nil
-			p.ledger.silent = p.ending
+			if ctx.Err() != nil {
+				p.end() // it may be known here first
+			}
 			p.onNews(news, time.Now())
+		case <-p.changed:
+			p.onCredential(time.Now())
+		case <-p.renewed:
+			p.renewals++
+			p.orderAll()
 		case q := <-p.queries:
 			q.reply <- p.status(q.ledger)
+		case reply := <-p.snapshots:
+			reply <- p.ledger.Snapshot(time.Now())
 		case <-timer.C:
+		case <-done:
+			done = nil
+			p.end()
 		case <-stopped:
+			p.endedAt = time.Now()
+			close(p.ended)
 			return nil
 		}
 		timer.Reset(time.Until(p.onTime(time.Now())))
 	}
+}
+
+// end begins the end: places stay as they are, and what becomes of topics is told by the next pool.
+func (p *Pool) end() {
+	p.ending = true
+	p.ledger.End()
 }
 
 // onTime does what has come due and returns when it is next needed.
@@ -136,11 +216,25 @@ func (p *Pool) onTime(now time.Time) time.Time {
 	if p.ending {
 		return wake
 	}
-	pardoned, next := p.ledger.pardon(now)
+	pardoned, next := p.ledger.Pardon(now)
 	if pardoned || !p.assignAt.IsZero() && !now.Before(p.assignAt) {
 		p.assign(now)
 	}
-	for _, t := range []time.Time{next, p.assignAt, p.ledger.announce(now)} {
+	if !p.turnAt.IsZero() && !now.Before(p.turnAt) && p.assignAt.IsZero() {
+		p.turnAt = time.Time{}
+		if p.rotate(now) {
+			p.turnAt = now.Add(p.opts.turnEvery())
+		}
+	}
+	if !p.watchAt.IsZero() && !now.Before(p.watchAt) {
+		p.lookForStarved(now)
+		p.watchAt = now.Add(watchEvery)
+	}
+	turnAt := p.turnAt
+	if !p.assignAt.IsZero() {
+		turnAt = time.Time{} // it waits for that
+	}
+	for _, t := range []time.Time{next, p.assignAt, turnAt, p.watchAt, p.ledger.Announce(now)} {
 		if !t.IsZero() && t.Before(wake) {
 			wake = t
 		}
@@ -149,49 +243,12 @@ func (p *Pool) onTime(now time.Time) time.Time {
 }
 
 func (p *Pool) onWant(topics []shard.Wanted, now time.Time) {
-	if p.newest != nil && slices.Equal(topics, p.newest) {
+	if p.ending || p.newest != nil && slices.Equal(topics, p.newest) {
 		return
 	}
 	p.newest = topics
-	p.ledger.want(topics, now)
+	p.ledger.Want(topics, now)
 	p.assign(now)
-}
-
-// assign places the wanted topics and gives every conn whose topics changed its new order.
-func (p *Pool) assign(now time.Time) {
-	p.assignAt = time.Time{}
-	if p.refusals > 0 {
-		p.opts.Log.Warn("topics refused", append([]any{"feed", p.opts.Conn.Feed, "topics", p.refusals}, p.refusal...)...)
-		p.refusals = 0
-	}
-	room := make(shard.Room, p.opts.Conn.Connections)
-	for i := range room {
-		room[i] = p.opts.TopicsPerConnection
-	}
-	next, unplaced := shard.Assign(p.assignment, p.ledger.placeable(), room, p.opts.Placement)
-	p.assignment = next
-	for _, name := range unplaced {
-		p.ledger.unplace(p.ledger.records[name], now)
-	}
-	orders := make([][]*record, len(room))
-	for _, r := range p.ledger.order {
-		if slot, ok := next[r.Name]; ok {
-			p.ledger.place(r, slot, now)
-			orders[slot] = append(orders[slot], r)
-		}
-	}
-	for slot, records := range orders {
-		slices.SortStableFunc(records, func(a, b *record) int { return b.priority - a.priority })
-		topics := make([]*conn.Topic, len(records))
-		for i, r := range records {
-			topics[i] = r.Topic
-		}
-		if !slices.Equal(topics, p.sent[slot]) {
-			p.sent[slot] = topics
-			p.slots[slot].Topics = len(topics)
-			p.conns[slot].Order(topics)
-		}
-	}
 }
 
 func (p *Pool) onNews(news conn.News, now time.Time) {
@@ -207,19 +264,57 @@ func (p *Pool) onNews(news conn.News, now time.Time) {
 		p.counters.Dials[result]++
 	case conn.LifeEnded:
 		p.counters.Disconnects[n.Cause]++
-		p.ledger.lifeEnded(n.Slot, n.LastFrame, n.Cause, now)
+		if p.ending && n.Cause == cause.Drain {
+			n.Cause = cause.Restart
+		}
+		p.ledger.LifeEnded(n, now)
+		if p.full[n.Slot] > 0 && !n.Replaced {
+			p.full[n.Slot] = 0 // the next life may have more room
+			p.assignSoon(now)
+		}
 	case conn.TopicNews:
 		p.onTopics(n, now)
+	case conn.FullNews:
+		p.full[n.Slot] = n.Capacity
+		p.assignSoon(now)
 	case conn.PongNews:
 		p.slots[n.Slot].PingRTT = Seconds(n.RTT)
 		p.counters.PingRTT.add(n.RTT)
 	}
 }
 
+// order tells a slot what it is to do.
+func (p *Pool) order(slot int) {
+	p.conns[slot].Order(conn.Order{Topics: p.sent[slot], Renewals: p.renewals, Credential: p.changes})
+}
+
+func (p *Pool) onCredential(now time.Time) {
+	p.changes++
+	if !p.ending {
+		p.ledger.PardonAll(now)
+		p.assign(now)
+	}
+	p.orderAll()
+}
+
+// orderAll tells every slot what it is to do, though its topics are the same.
+func (p *Pool) orderAll() {
+	for slot := range p.conns {
+		p.order(slot)
+	}
+}
+
 func (p *Pool) onSlot(n conn.SlotNews) {
 	s := &p.slots[n.Slot]
+	if n.State != conn.Live || n.Life != s.Life {
+		p.fed(s, n.At)
+	}
+	if n.Life != s.Life && p.full[n.Slot] > 0 { // what the life before took means nothing to this one
+		p.full[n.Slot] = 0
+		p.assignSoon(n.At)
+	}
 	s.State, s.Since, s.Life, s.NextDial = n.State, n.At, n.Life, n.NextDial
-	if n.State == conn.Waiting || n.State == conn.Closed {
+	if n.State == conn.Waiting || n.State == conn.Closed || n.State == conn.Parked {
 		s.LastCause, s.LastError = n.Cause, ""
 		if n.Err != nil {
 			s.LastError = n.Err.Error()
@@ -227,7 +322,7 @@ func (p *Pool) onSlot(n conn.SlotNews) {
 	}
 	level := slog.LevelInfo
 	switch {
-	case n.State == conn.Waiting:
+	case n.State == conn.Waiting || n.State == conn.Parked:
 		level = slog.LevelWarn
 	case n.State == conn.Dialing || n.State == conn.Opening:
 		level = slog.LevelDebug
@@ -243,7 +338,7 @@ func (p *Pool) onSlot(n conn.SlotNews) {
 		attrs = append(attrs, slog.Duration("retry_in", n.NextDial.Sub(n.At).Round(time.Millisecond)))
 	}
 	p.opts.Log.LogAttrs(context.Background(), level, "slot is "+n.State.String(), attrs...)
-	p.ledger.notify(NoticeFeed, "", feedNotice{
+	p.ledger.NotifyFeed(&ledger.FeedNotice{
 		Feed: p.opts.Conn.Feed, Slot: n.Slot, Life: n.Life, State: n.State, Cause: n.Cause, At: n.At.UTC(),
 	})
 }
@@ -251,68 +346,27 @@ func (p *Pool) onSlot(n conn.SlotNews) {
 func (p *Pool) onTopics(n conn.TopicNews, now time.Time) {
 	refused := false
 	for _, t := range n.Topics {
-		r := p.ledger.records[t.Name]
-		if r == nil || r.Topic != t || r.slot != n.Slot || r.state == conn.Unplaced || r.state == conn.Refused {
+		r := p.ledger.Record(t.Name)
+		if r == nil || r.Topic != t || r.Slot != n.Slot || r.State == topic.Unplaced || r.State == topic.Refused {
 			continue // not wanted, or not there, any more
 		}
 		switch n.State {
-		case conn.Asked:
-			p.ledger.asked(r, n.At)
-		case conn.Confirmed:
-			p.ledger.confirm(r, n.By, n.At)
-		case conn.Refused:
-			p.ledger.refuseForNow(r, n.Reason, n.At)
+		case topic.Asked:
+			p.ledger.Asked(r, n.At)
+		case topic.Confirmed:
+			p.ledger.Confirm(r, n.By, n.At)
+		case topic.Refused:
+			p.ledger.RefuseForNow(r, n.Reason, n.At)
 			if p.refusals == 0 {
 				p.refusal = []any{"first", t.Name, "reason", n.Reason, "slot", int(n.Slot)}
 			}
 			p.refusals++
 			refused = true
-		case conn.Assigned:
-			p.ledger.unasked(r, n.Reason, n.At)
+		case topic.Assigned:
+			p.ledger.Unasked(r, n.Reason, n.At)
 		}
 	}
-	if refused && p.assignAt.IsZero() {
-		p.assignAt = now.Add(gatherRefusals) // a refusal frees a place
+	if refused { // that frees a place
+		p.assignSoon(now)
 	}
-}
-
-// status puts together what is known.
-func (p *Pool) status(withLedger bool) Status {
-	c := p.ledger.counts
-	s := Status{
-		Feed: p.opts.Conn.Feed, Protocol: p.opts.Name, Account: AccountStatus{
-			Name: p.opts.Conn.Account.Name(), Connections: p.opts.Conn.Account.Connections(), Limit: p.opts.Conn.Account.Limit(),
-		},
-		Capacity: p.opts.Conn.Connections * p.opts.TopicsPerConnection,
-		Topics: TopicCounts{
-			Wanted: len(p.ledger.records), Unplaced: c[conn.Unplaced], Assigned: c[conn.Assigned], Asked: c[conn.Asked],
-			Confirmed: c[conn.Confirmed], Refused: c[conn.Refused],
-		},
-		Slots:    slices.Clone(p.slots),
-		Dark:     p.ledger.dark,
-		Counters: p.counters,
-	}
-	s.Counters.Dials, s.Counters.Disconnects = maps.Clone(p.counters.Dials), maps.Clone(p.counters.Disconnects)
-	s.Counters.Gaps, s.Counters.GapTime = maps.Clone(p.ledger.gaps), Seconds(p.ledger.gapTime)
-	s.Counters.Skipped = make(map[string]uint64)
-	for i, c := range p.conns {
-		t := c.Tally()
-		s.Slots[i].Events, s.Slots[i].LastFrame = t.Events, c.LastFrame()
-		s.Counters.Events += t.Events
-		if t.LastEvent.After(s.Counters.LastEvent) {
-			s.Counters.LastEvent = t.LastEvent
-		}
-		for reason, n := range t.Skipped {
-			s.Counters.Skipped[reason] += n
-		}
-	}
-	for _, r := range p.ledger.order {
-		if r.state == conn.Confirmed {
-			s.Slots[r.slot].Confirmed++
-		}
-	}
-	if withLedger {
-		s.Ledger = p.ledger.status()
-	}
-	return s
 }

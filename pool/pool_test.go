@@ -9,11 +9,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"feedmux/internal/account"
+	"feedmux/internal/cause"
 	"feedmux/internal/conn"
+	"feedmux/internal/ledger"
 	"feedmux/internal/sim"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/topic"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -39,12 +41,12 @@ func TestAllPlaceableTopicsAreConfirmedUnderTheDialBudget(t *testing.T) {
 			t.Errorf("ready %v, capacity %d, account %+v", got.Topics.Ready(), got.Capacity, got.Account)
 		}
 		for _, line := range got.Ledger[:500] {
-			if line.State != conn.Confirmed || line.By != conn.ByAck || line.Slot == nil {
+			if line.State != topic.Confirmed || line.By != topic.ByAck || line.Slot == nil {
 				t.Fatalf("the most wanted are not all confirmed by ack: %+v", line)
 			}
 		}
 		for _, line := range got.Ledger[500:] {
-			if line.State != conn.Unplaced || line.Reason == "" {
+			if line.State != topic.Unplaced || line.Reason == "" {
 				t.Fatalf("the least wanted are not all unplaced with a reason: %+v", line)
 			}
 		}
@@ -116,7 +118,7 @@ func TestACutConnectionComesBackAndItsGapIsAnnounced(t *testing.T) {
 		s.up.Reset(1)
 		synctest.Wait()
 		got := s.status()
-		if got.Topics.Confirmed != 0 || got.Dark != 50 || got.Slots[0].State != conn.Waiting || got.Slots[0].LastCause != conn.CauseReset {
+		if got.Topics.Confirmed != 0 || got.Dark != 50 || got.Slots[0].State != conn.Waiting || got.Slots[0].LastCause != cause.Reset {
 			t.Fatalf("after the cut: %+v, %d dark, slot %+v", got.Topics, got.Dark, got.Slots[0])
 		}
 		s.confirmed(50, 10*time.Second)
@@ -127,7 +129,7 @@ func TestACutConnectionComesBackAndItsGapIsAnnounced(t *testing.T) {
 		}
 		ids := make(map[string]bool)
 		for _, g := range closed {
-			if !g.From.Equal(lastFrame) || g.To.Before(g.From) || g.To.After(confirmed) || g.Cause != conn.CauseReset ||
+			if !g.From.Equal(lastFrame) || g.To.Before(g.From) || g.To.After(confirmed) || g.Cause != cause.Reset ||
 				g.At != "upstream" || g.Filled != "none" || g.Subject != "feed.f."+string(g.Topic) {
 				t.Fatalf("gap %+v; the last frame came at %v, confirmed again at %v", g, lastFrame, confirmed)
 			}
@@ -137,7 +139,7 @@ func TestACutConnectionComesBackAndItsGapIsAnnounced(t *testing.T) {
 			t.Errorf("%d different ids for 50 gaps", len(ids))
 		}
 		got = s.status()
-		if got.Dark != 0 || got.Counters.Gaps[conn.CauseReset] != 50 || got.Counters.Disconnects[conn.CauseReset] != 1 || got.Slots[0].Life != 2 {
+		if got.Dark != 0 || got.Counters.Gaps[cause.Reset] != 50 || got.Counters.Disconnects[cause.Reset] != 1 || got.Slots[0].Life != 2 {
 			t.Errorf("after it came back: %d dark, %+v, life %d", got.Dark, got.Counters, got.Slots[0].Life)
 		}
 	})
@@ -151,7 +153,7 @@ func TestALongGapIsAnnouncedWhenItOpens(t *testing.T) {
 		s.net.SetRefuse(true)
 		s.up.Reset(1)
 		synctest.Wait()
-		time.Sleep(announceAfter - time.Millisecond)
+		time.Sleep(ledger.AnnounceAfter - time.Millisecond)
 		synctest.Wait()
 		if open, _ := s.gaps(); len(open) != 0 {
 			t.Errorf("announced too early: %+v", open)
@@ -168,7 +170,7 @@ func TestALongGapIsAnnouncedWhenItOpens(t *testing.T) {
 		if len(again) != 0 || len(closed) != 2 || closed[0].ID != open[0].ID || !closed[0].From.Equal(open[0].From) {
 			t.Errorf("opened again %v; closed %+v, opened as %+v", again, closed, open)
 		}
-		if d := s.status().Counters.Dials; d[string(conn.CauseRefused)] == 0 || d["ok"] != 2 {
+		if d := s.status().Counters.Dials; d[string(cause.Refused)] == 0 || d["ok"] != 2 {
 			t.Errorf("dials: %v", d)
 		}
 	})
@@ -188,7 +190,7 @@ func TestASilentConnectionIsNoticedInTime(t *testing.T) {
 		if took, most := time.Since(muted), 49500*time.Millisecond+10*time.Second+100*time.Millisecond; took > most {
 			t.Errorf("noticed after %v, promised %v", took, most)
 		}
-		if got := s.status(); got.Slots[0].LastCause != conn.CausePingTimeout {
+		if got := s.status(); got.Slots[0].LastCause != cause.PingTimeout {
 			t.Errorf("cause %s", got.Slots[0].LastCause)
 		}
 		s.confirmed(50, time.Minute)
@@ -198,7 +200,7 @@ func TestASilentConnectionIsNoticedInTime(t *testing.T) {
 func TestAPlaceStaysTakenAfterACloseThatThePeerDidNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := play(t, twitch.PubSubOptions{}, topics(1), func(o *Options) {
-			o.Conn.Account = account.New("a", 1, limiter.Window{N: 100, Per: time.Second}, 1)
+			o.Conn.Share = share(1, limiter.Window{N: 100, Per: time.Second}, 1)
 			o.Conn.Connections = 1
 		})
 		s.confirmed(1, time.Minute)
@@ -221,10 +223,10 @@ func TestOneBadTopicInABatchIsFoundAndItsPlaceGivenAway(t *testing.T) {
 		s := play(t, twitch.PubSubOptions{BadTopics: []string{string(bad)}}, wanted, nil)
 		s.confirmed(500, 2*time.Minute)
 		line := s.topic(bad)
-		if line.State != conn.Refused || !strings.Contains(line.Reason, "ERR_BADTOPIC") || line.Slot != nil {
+		if line.State != topic.Refused || !strings.Contains(line.Reason, "ERR_BADTOPIC") || line.Slot != nil {
 			t.Errorf("the bad topic: %+v", line)
 		}
-		if line := s.topic(wanted[500].Topic); line.State != conn.Confirmed {
+		if line := s.topic(wanted[500].Topic); line.State != topic.Confirmed {
 			t.Errorf("the place of the bad topic was not given to the next: %+v", line)
 		}
 		refusals := 0
@@ -241,8 +243,8 @@ func TestOneBadTopicInABatchIsFoundAndItsPlaceGivenAway(t *testing.T) {
 
 		asked := len(s.up.Conns()[0].Asks)
 		s.up.Change(func(o *twitch.PubSubOptions) { o.BadTopics = []string{"none"} })
-		time.Sleep(refusedFor + time.Minute)
-		if s.topic(bad).State != conn.Unplaced {
+		time.Sleep(ledger.RefusedFor + time.Minute)
+		if s.topic(bad).State != topic.Unplaced {
 			t.Errorf("after an hour: %+v, want unplaced, since its place is taken", s.topic(bad))
 		}
 		if again := len(s.up.Conns()[0].Asks); again != asked {
@@ -258,11 +260,11 @@ func TestARefusedTopicIsAskedForAgainAfterAnHour(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.up.Change(func(o *twitch.PubSubOptions) { o.BadTopics = []string{"none"} })
 		time.Sleep(50 * time.Minute)
-		if got := s.topic("bad.1"); got.State != conn.Refused {
+		if got := s.topic("bad.1"); got.State != topic.Refused {
 			t.Fatalf("asked again too early: %+v", got)
 		}
 		time.Sleep(10 * time.Minute)
-		if got := s.topic("bad.1"); got.State != conn.Confirmed {
+		if got := s.topic("bad.1"); got.State != topic.Confirmed {
 			t.Errorf("after an hour: %+v", got)
 		}
 	})
@@ -280,7 +282,7 @@ func TestAnAskWithoutAnAnswerIsRepeatedAndThenEndsTheLife(t *testing.T) {
 		}
 		s.up.Change(func(o *twitch.PubSubOptions) { o.ResponseLoss = -1 })
 		time.Sleep(2 * time.Second)
-		if got := s.status(); got.Counters.Disconnects[conn.CauseSilent] != 1 {
+		if got := s.status(); got.Counters.Disconnects[cause.Silent] != 1 {
 			t.Errorf("disconnects: %v", got.Counters.Disconnects)
 		}
 		s.up.Change(func(o *twitch.PubSubOptions) { o.ResponseLoss = 0 })
@@ -293,7 +295,7 @@ func TestAnEventConfirmsATopicWhoseAnswerWasLost(t *testing.T) {
 		s := play(t, twitch.PubSubOptions{Options: upstream.Options{Rate: 100}, ResponseLoss: 1}, topics(5), nil)
 		s.confirmed(5, 5*time.Second)
 		for _, line := range s.status().Ledger {
-			if line.By != conn.ByEvent {
+			if line.By != topic.ByEvent {
 				t.Errorf("confirmed by %s: %+v", line.By, line)
 			}
 		}
@@ -333,24 +335,6 @@ func TestAcceptThenCloseCostsFewDials(t *testing.T) {
 	})
 }
 
-func TestAnUpstreamThatAsksToMoveIsLeftInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := play(t, twitch.PubSubOptions{}, topics(50), nil)
-		s.confirmed(50, time.Minute)
-		time.Sleep(2 * time.Minute)
-		s.sink.take()
-		s.up.Reconnect(1)
-		synctest.Wait()
-		s.confirmed(50, 20*time.Second)
-		if got := s.status(); got.Counters.Disconnects[conn.CauseServerAsked] != 1 || got.Slots[0].Life != 2 {
-			t.Errorf("%+v, life %d", got.Counters.Disconnects, got.Slots[0].Life)
-		}
-		if _, closed := s.gaps(); len(closed) != 50 || closed[0].Cause != conn.CauseServerAsked {
-			t.Errorf("%d gaps closed", len(closed))
-		}
-	})
-}
-
 func TestOddMessagesAreCountedAndTheLifeGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := play(t, twitch.PubSubOptions{}, topics(3), nil)
@@ -374,7 +358,7 @@ func TestAFrameThatNoWebSocketMaySendEndsOnlyItsOwnLife(t *testing.T) {
 		got := s.status()
 		lives := []int{got.Slots[0].Life, got.Slots[1].Life}
 		slices.Sort(lives)
-		if got.Counters.Disconnects[conn.CauseProtocolError] != 1 || got.Topics.Confirmed < 50 {
+		if got.Counters.Disconnects[cause.ProtocolError] != 1 || got.Topics.Confirmed < 50 {
 			t.Errorf("%v, %+v, lives %v", got.Counters.Disconnects, got.Topics, lives)
 		}
 		s.confirmed(100, time.Minute)
@@ -452,11 +436,11 @@ func TestAHigherPriorityTakesAPlaceAndTheLoserIsNamed(t *testing.T) {
 		s.sink.take()
 		s.pool.Want(append(topics(500), shard.Wanted{Topic: "vip.1", Priority: 1}))
 		s.confirmed(500, time.Minute)
-		if got := s.topic("vip.1"); got.State != conn.Confirmed {
+		if got := s.topic("vip.1"); got.State != topic.Confirmed {
 			t.Fatalf("%+v", got)
 		}
 		loser := s.topic("video-playback-by-id.499")
-		if loser.State != conn.Unplaced || loser.Reason != "a topic of higher priority took its place" || loser.DarkSince.IsZero() {
+		if loser.State != topic.Unplaced || loser.Reason != "a topic of higher priority took its place" || loser.DarkSince.IsZero() {
 			t.Errorf("%+v", loser)
 		}
 		_, notices := s.sink.take()
@@ -472,7 +456,7 @@ func TestATopicThatCanNeverBeAskedForIsRefusedWithoutAConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := play(t, twitch.PubSubOptions{}, []shard.Wanted{{Topic: "bad topic"}}, nil)
 		got := s.topic("bad topic")
-		if got.State != conn.Refused || got.Reason == "" || len(s.net.Dials()) != 0 {
+		if got.State != topic.Refused || got.Reason == "" || len(s.net.Dials()) != 0 {
 			t.Errorf("%+v after %d dials", got, len(s.net.Dials()))
 		}
 	})
@@ -555,7 +539,7 @@ func TestNothingIsLostOrRepeatedBetweenTwoGaps(t *testing.T) {
 			}
 			last[e.subject], lives[e.subject] = n, life
 		}
-		if got := s.status(); got.Counters.Disconnects[conn.CauseReset] < 10 || got.Counters.Disconnects[conn.CauseServerAsked] < 10 {
+		if got := s.status(); got.Counters.Disconnects[cause.Reset] < 10 || got.Counters.Disconnects[cause.ServerAsked] < 10 {
 			t.Errorf("too little happened: %v", got.Counters.Disconnects)
 		}
 		if n := s.up.MaxOpen(); n > 10 {
@@ -573,7 +557,7 @@ func TestRetryAfterHoldsTheWholeAccountBack(t *testing.T) {
 		if n := len(s.net.Dials()); n != 1 {
 			t.Errorf("%d dials while the upstream wanted none", n)
 		}
-		if got := s.status().Counters.Dials; got[string(conn.CauseRateLimited)] != 1 {
+		if got := s.status().Counters.Dials; got[string(cause.RateLimited)] != 1 {
 			t.Errorf("dials: %v", got)
 		}
 		s.up.Change(func(o *twitch.PubSubOptions) { o.Refuse = 0 })

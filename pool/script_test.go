@@ -15,10 +15,10 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"feedmux/internal/account"
-	"feedmux/internal/conn"
+	"feedmux/internal/cause"
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim"
+	"feedmux/internal/topic"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -131,7 +131,7 @@ func perform(t *testing.T, wanted []shard.Wanted, change func(*Options), serve f
 
 // connections gives a feed n slots and an account with as many places, whose dial budget is hardly felt.
 func connections(o *Options, n int) {
-	o.Conn.Account = account.New("a", n, limiter.Window{N: 100, Per: time.Second}, n)
+	o.Conn.Share = share(n, limiter.Window{N: 100, Per: time.Second}, n)
 	o.Conn.Connections = n
 }
 
@@ -160,7 +160,7 @@ func TestAWriteAfterThePeersCloseDoesNotHideWhatThePeerSaid(t *testing.T) {
 		s.pool.Want(topics(2)) // a LISTEN that cannot be written any more
 		s.confirmed(2, 10*time.Second)
 		got := s.status()
-		if d := got.Counters.Disconnects; d[conn.CauseServerAsked] != 1 || len(d) != 1 {
+		if d := got.Counters.Disconnects; d[cause.ServerAsked] != 1 || len(d) != 1 {
 			t.Errorf("the peer closed with 1012; counted %v", d)
 		}
 		if got.Account.Connections != 1 {
@@ -206,14 +206,14 @@ func TestAnEventFromBeforeDoesNotStandAgainstARefusal(t *testing.T) {
 		s.pool.Want([]shard.Wanted{late, {Topic: "bad.1"}, {Topic: "other.1"}})
 		time.Sleep(20 * time.Second)
 		for _, line := range s.status().Ledger {
-			if (line.State == conn.Confirmed) != listening[string(line.Topic)] {
+			if (line.State == topic.Confirmed) != listening[string(line.Topic)] {
 				t.Errorf("%s is %s by %q; the upstream sends it: %v", line.Topic, line.State, line.By, listening[string(line.Topic)])
 			}
 		}
-		if bad := s.topic("bad.1"); bad.State != conn.Refused {
+		if bad := s.topic("bad.1"); bad.State != topic.Refused {
 			t.Errorf("%+v", bad)
 		}
-		if _, closed := s.gaps(); len(closed) != 1 || closed[0].Topic != late.Topic || closed[0].Cause != conn.CauseProtocolError {
+		if _, closed := s.gaps(); len(closed) != 1 || closed[0].Topic != late.Topic || closed[0].Cause != cause.ProtocolError {
 			t.Errorf("the time between the event and the answer is no gap: %+v", closed)
 		}
 	})
@@ -274,7 +274,7 @@ func TestAGapBeginsAtTheLastWholeFrame(t *testing.T) {
 		if len(closed) != 1 {
 			t.Fatalf("gaps open %+v, closed %+v", open, closed)
 		}
-		if from := closed[0].From.Sub(begin); from != 5*time.Second || closed[0].Cause != conn.CauseTimeout {
+		if from := closed[0].From.Sub(begin); from != 5*time.Second || closed[0].Cause != cause.Timeout {
 			t.Errorf("from %v on, cause %s; the last event came after 5 s", from, closed[0].Cause)
 		}
 	})

@@ -2,9 +2,13 @@ package pool
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
+	"feedmux/internal/cause"
 	"feedmux/internal/conn"
+	"feedmux/internal/topic"
 	"feedmux/shard"
 )
 
@@ -25,9 +29,10 @@ type Status struct {
 
 // AccountStatus is what an upstream counts together.
 type AccountStatus struct {
-	Name        string `json:"name"`
-	Connections int    `json:"connections"` // sockets open or being opened
-	Limit       int    `json:"limit"`
+	Name        string    `json:"name"`
+	Connections int       `json:"connections"` // sockets open or being opened
+	Limit       int       `json:"limit"`
+	NextDial    time.Time `json:"next_dial,omitzero"` // nobody dials before: the upstream failed all, or asked for a pause
 }
 
 // TopicCounts is how many wanted topics are in each state.
@@ -41,7 +46,7 @@ type TopicCounts struct {
 }
 
 // In returns the count for one state.
-func (c TopicCounts) In(s conn.TopicState) int {
+func (c TopicCounts) In(s topic.State) int {
 	return [...]int{c.Unplaced, c.Assigned, c.Asked, c.Confirmed, c.Refused}[s]
 }
 
@@ -58,47 +63,32 @@ func (c TopicCounts) Ready() float64 {
 
 // SlotStatus is what is known of one slot.
 type SlotStatus struct {
-	Slot      shard.Slot `json:"slot"`
-	State     conn.State `json:"state"`
-	Since     time.Time  `json:"since"`
-	Life      int        `json:"life"` // 0 before the first dial
-	Topics    int        `json:"topics"`
-	Confirmed int        `json:"confirmed"`
-	Events    uint64     `json:"events"`
-	LastCause conn.Cause `json:"last_cause,omitempty"` // why the life before ended
-	LastError string     `json:"last_error,omitempty"` // for people; holds no secret
-	PingRTT   Seconds    `json:"ping_rtt_s,omitempty"` // of the newest answered ping
-	LastFrame time.Time  `json:"last_frame,omitzero"`  // when anything last came
-	NextDial  time.Time  `json:"next_dial,omitzero"`   // when its backoff passes
-}
-
-// TopicStatus is one line of the ledger.
-type TopicStatus struct {
-	Topic     shard.Topic     `json:"topic"`
-	Subject   string          `json:"subject"`
-	Priority  int             `json:"priority,omitempty"`
-	State     conn.TopicState `json:"state"`
-	Since     time.Time       `json:"since"`
-	By        conn.By         `json:"by,omitempty"`
-	Reason    string          `json:"reason,omitempty"`
-	Slot      *shard.Slot     `json:"slot,omitempty"`
-	DarkSince time.Time       `json:"dark_since,omitzero"`
-	Events    uint64          `json:"events"`
-	LastEvent time.Time       `json:"last_event,omitzero"`
-	Gaps      int             `json:"gaps,omitempty"`
+	Slot      shard.Slot  `json:"slot"`
+	State     conn.State  `json:"state"`
+	Since     time.Time   `json:"since"`
+	Life      int         `json:"life"` // 0 before the first dial
+	Topics    int         `json:"topics"`
+	Confirmed int         `json:"confirmed"`
+	Events    uint64      `json:"events"`
+	LastCause cause.Cause `json:"last_cause,omitempty"` // why the life before ended
+	LastError string      `json:"last_error,omitempty"` // for people; holds no secret
+	PingRTT   Seconds     `json:"ping_rtt_s,omitempty"` // of the newest answered ping
+	LastFrame time.Time   `json:"last_frame,omitzero"`  // when anything last came
+	NextDial  time.Time   `json:"next_dial,omitzero"`   // when its backoff passes
+	Starved   time.Time   `json:"starved,omitzero"`     // since when nothing comes that should
 }
 
 // Counters only grow. Maps hold the keys that have occurred.
 type Counters struct {
-	Events      uint64                `json:"events"`
-	LastEvent   time.Time             `json:"last_event,omitzero"`
-	Dials       map[string]uint64     `json:"dials"`       // by result: "ok" or a Cause
-	Disconnects map[conn.Cause]uint64 `json:"disconnects"` // lives that were open and ended
-	Skipped     map[string]uint64     `json:"skipped"`     // messages that carried no event for anyone, by reason
-	Gaps        map[conn.Cause]uint64 `json:"gaps"`        // gaps that opened
-	GapTime     Seconds               `json:"gap_s"`       // sum over the topics of closed gaps
-	DialWait    Histogram             `json:"dial_wait_s"` // from wanting to dial to the dial's begin
-	PingRTT     Histogram             `json:"ping_rtt_s"`
+	Events      uint64                 `json:"events"`
+	LastEvent   time.Time              `json:"last_event,omitzero"`
+	Dials       map[string]uint64      `json:"dials"`       // by result: "ok" or a Cause
+	Disconnects map[cause.Cause]uint64 `json:"disconnects"` // lives that were open and ended
+	Skipped     map[string]uint64      `json:"skipped"`     // messages that carried no event for anyone, by reason
+	Gaps        map[cause.Cause]uint64 `json:"gaps"`        // gaps that opened
+	GapTime     Seconds                `json:"gap_s"`       // sum over the topics of closed gaps
+	DialWait    Histogram              `json:"dial_wait_s"` // from wanting to dial to the dial's begin
+	PingRTT     Histogram              `json:"ping_rtt_s"`
 }
 
 // Seconds is a duration that is a plain number of seconds in JSON.
@@ -123,4 +113,49 @@ func (h *Histogram) add(d time.Duration) {
 	}
 	h.Counts[i]++
 	h.Sum += Seconds(d)
+}
+
+// status puts together what is known.
+func (p *Pool) status(withLedger bool) Status {
+	in, account := p.ledger.Count, p.opts.Conn.Share.Account()
+	gaps, gapTime := p.ledger.Gaps()
+	s := Status{
+		Feed: p.opts.Conn.Feed, Protocol: p.opts.Name, Account: AccountStatus{
+			Name: account.Name(), Connections: account.Connections(), Limit: account.Limit(),
+		},
+		Capacity: p.opts.Conn.Connections * p.opts.TopicsPerConnection,
+		Topics: TopicCounts{
+			Wanted: len(p.ledger.Records()), Unplaced: in(topic.Unplaced), Assigned: in(topic.Assigned), Asked: in(topic.Asked),
+			Confirmed: in(topic.Confirmed), Refused: in(topic.Refused),
+		},
+		Slots:    slices.Clone(p.slots),
+		Dark:     p.ledger.Dark(),
+		Counters: p.counters,
+	}
+	if at := p.opts.Conn.Share.OpenAt(); at.After(time.Now()) {
+		s.Account.NextDial = at
+	}
+	s.Counters.Dials, s.Counters.Disconnects = maps.Clone(p.counters.Dials), maps.Clone(p.counters.Disconnects)
+	s.Counters.Gaps, s.Counters.GapTime = gaps, Seconds(gapTime)
+	s.Counters.Skipped = make(map[string]uint64)
+	for i, c := range p.conns {
+		t := c.Tally()
+		s.Slots[i].Events, s.Slots[i].LastFrame = t.Events, c.LastFrame()
+		s.Counters.Events += t.Events
+		if t.LastEvent.After(s.Counters.LastEvent) {
+			s.Counters.LastEvent = t.LastEvent
+		}
+		for reason, n := range t.Skipped {
+			s.Counters.Skipped[reason] += n
+		}
+	}
+	for _, r := range p.ledger.Records() {
+		if r.State == topic.Confirmed {
+			s.Slots[r.Slot].Confirmed++
+		}
+	}
+	if withLedger {
+		s.Ledger = p.ledger.Lines()
+	}
+	return s
 }

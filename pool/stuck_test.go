@@ -8,9 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"feedmux/internal/conn"
+	"feedmux/internal/cause"
 	"feedmux/internal/sim"
 	"feedmux/internal/sim/twitch"
+	"feedmux/internal/topic"
 	"feedmux/shard"
 )
 
@@ -78,7 +79,7 @@ func TestATopicThatLostItsPlaceAndGotItBackUnseenIsConfirmed(t *testing.T) {
 		})
 		s.confirmed(50, time.Minute)
 		const loser = "video-playback-by-id.48"
-		order := func(want []shard.Wanted, state conn.TopicState) {
+		order := func(want []shard.Wanted, state topic.State) {
 			t.Helper()
 			s.pool.Want(want)
 			if got := s.topic(loser); got.State != state {
@@ -86,9 +87,9 @@ func TestATopicThatLostItsPlaceAndGotItBackUnseenIsConfirmed(t *testing.T) {
 			}
 		}
 		g.shut()
-		order(append(topics(49), shard.Wanted{Topic: "new.1"}), conn.Confirmed) // the conn is stuck in its UNLISTEN
-		order(append(topics(49), shard.Wanted{Topic: "vip.1", Priority: 1}, shard.Wanted{Topic: "vip.2", Priority: 1}), conn.Unplaced)
-		order(append(topics(49), shard.Wanted{Topic: "new.1"}), conn.Assigned)
+		order(append(topics(49), shard.Wanted{Topic: "new.1"}), topic.Confirmed) // the conn is stuck in its UNLISTEN
+		order(append(topics(49), shard.Wanted{Topic: "vip.1", Priority: 1}, shard.Wanted{Topic: "vip.2", Priority: 1}), topic.Unplaced)
+		order(append(topics(49), shard.Wanted{Topic: "new.1"}), topic.Assigned)
 		g.open()
 		s.confirmed(50, 10*time.Second)
 		if n := len(s.up.Listening()); n != 50 {
@@ -147,7 +148,7 @@ func TestEventsThatArrivedBeforeAWriteFailedArePublished(t *testing.T) {
 		if got, _ := s.sink.take(); len(got) != events {
 			t.Errorf("%d of %d events were published", len(got), events)
 		}
-		if d := s.status().Counters.Disconnects; d[conn.CauseReset] != 1 || len(d) != 1 {
+		if d := s.status().Counters.Disconnects; d[cause.Reset] != 1 || len(d) != 1 {
 			t.Errorf("the peer sent a RST; counted %v", d)
 		}
 	})

@@ -10,10 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"feedmux/internal/account"
 	"feedmux/internal/conn"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/topic"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -74,7 +74,7 @@ func setOut(t *testing.T, seed uint64) *walk {
 		o.ResponseDelay = 200 * time.Millisecond
 	}
 	w.scene = play(t, o, w.wishes(), func(o *Options) {
-		o.Conn.Account = account.New("a", walkSlots, limiter.Window{N: 1, Per: 2 * time.Second}, 1)
+		o.Conn.Share = share(walkSlots, limiter.Window{N: 1, Per: 2 * time.Second}, 1)
 		o.Conn.Connections, o.TopicsPerConnection = walkSlots, walkTopics
 		o.Conn.SubscribeBatch = 5
 		o.Conn.Seed = seed
@@ -162,21 +162,21 @@ func (w *walk) check() {
 	if open := w.up.Open(); got.Account.Connections > walkSlots || got.Account.Connections < open {
 		w.t.Errorf("the account counts %d connections of %d, the upstream %d", got.Account.Connections, walkSlots, open)
 	}
-	states, dark := make(map[conn.TopicState]int), 0
+	states, dark := make(map[topic.State]int), 0
 	onSlot := make(map[shard.Slot]int)
 	for _, line := range got.Ledger {
 		states[line.State]++
 		if !line.DarkSince.IsZero() {
 			dark++
 		}
-		if line.State == conn.Confirmed && !line.DarkSince.IsZero() {
+		if line.State == topic.Confirmed && !line.DarkSince.IsZero() {
 			w.t.Errorf("confirmed and dark: %+v", line)
 		}
 		if line.Slot != nil {
 			onSlot[*line.Slot]++
 		}
 	}
-	for _, state := range conn.TopicStates() {
+	for _, state := range topic.States() {
 		if states[state] != got.Topics.In(state) {
 			w.t.Errorf("%d topics are %s, counted %d", states[state], state, got.Topics.In(state))
 		}
@@ -225,11 +225,11 @@ func (w *walk) arrive() {
 	for _, line := range got.Ledger {
 		sent := len(listening[string(line.Topic)])
 		switch line.State {
-		case conn.Confirmed:
+		case topic.Confirmed:
 			if sent != 1 {
 				w.t.Errorf("%s is confirmed; %d connections listen to it", line.Topic, sent)
 			}
-		case conn.Assigned, conn.Asked:
+		case topic.Assigned, topic.Asked:
 			w.t.Errorf("after 12 quiet minutes: %+v", line)
 		}
 	}

@@ -29,11 +29,9 @@ and exit code 78.`,
 			if err != nil {
 				return failed(err)
 			}
-			plans := make([]plan, len(cfg.Feeds))
-			for i, f := range cfg.Feeds {
-				if plans[i], err = planFeed(f); err != nil {
-					return failed(err)
-				}
+			plans, err := planOf(cfg)
+			if err != nil {
+				return failed(err)
 			}
 			out := c.OutOrStdout()
 			if asJSON {

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"feedmux/internal/config"
 )
 
 // feedmux runs a command as a user would type it.
@@ -192,21 +190,5 @@ func TestVersion(t *testing.T) {
 	}
 	if code, out, _ := feedmux(t, "version"); code != 0 || !strings.HasPrefix(out, "feedmux "+v.Version+" ") {
 		t.Errorf("exit %d: %s", code, out)
-	}
-}
-
-func TestSecretsAreReadAnewAndNeverRequired(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "token")
-	read := secret(config.Secret{File: path})
-	if _, err := read(t.Context()); err == nil {
-		t.Error("a missing file is no error")
-	}
-	for _, want := range []string{"one", "two"} {
-		if err := os.WriteFile(path, []byte(want+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := read(t.Context()); got != want || err != nil {
-			t.Errorf("got %q, %v; want %q", got, err, want)
-		}
 	}
 }

@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -15,8 +15,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"feedmux/internal/config"
+	"feedmux/internal/daemon"
 	"feedmux/internal/sim/twitch"
+	"feedmux/internal/state"
 )
 
 // upstream is a simulated Twitch PubSub on a real socket of loopback.
@@ -42,30 +43,10 @@ func upstream(t *testing.T, o twitch.PubSubOptions) (s *twitch.PubSub, address s
 	return s, l.Addr().String()
 }
 
-// startDaemon runs a daemon with an embedded NATS server until the test ends, or end is called.
-func startDaemon(t *testing.T, text string) (d *daemon, end func()) {
+// startDaemon runs a daemon until the test ends, or end is called.
+func startDaemon(t *testing.T, text string) (d *daemon.Daemon, end func()) {
 	t.Helper()
-	cfg, err := config.Parse("test.toml", []byte(text), loadOptions())
-	if err != nil {
-		t.Fatal(err)
-	}
-	d = &daemon{config: cfg, state: t.TempDir(), log: slog.New(slog.DiscardHandler)}
-	if err := d.start(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	ready := make(chan struct{})
-	go func() { ended <- d.run(ctx, func() { close(ready) }) }()
-	<-ready
-	end = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("daemon: %v", err)
-		}
-	})
-	t.Cleanup(end)
-	return d, end
+	return startDaemonIn(t, text, t.TempDir())
 }
 
 // eventually waits for what comes through real sockets, and so in real time.
@@ -80,9 +61,9 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-func get(t *testing.T, d *daemon, path string) (status int, body string) {
+func get(t *testing.T, d *daemon.Daemon, path string) (status int, body string) {
 	t.Helper()
-	r, err := http.Get("http://" + d.http.Addr().String() + path)
+	r, err := http.Get("http://" + d.Addr().String() + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +97,7 @@ rate = "50/1s"
 base = "10ms"
 `, address, manyTopics(topics)))
 
-	nc, err := nats.Connect("nats://" + d.embedded.Addr().String())
+	nc, err := nats.Connect("nats://" + d.NATSAddr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,11 +260,10 @@ max = "10ms"
 	end()
 }
 
-func TestTwoDaemonsCannotShareAStore(t *testing.T) {
+func TestTwoDaemonsCannotShareAStateDirectory(t *testing.T) {
 	d, _ := startDaemon(t, "[nats.embedded]\nlisten = \"\"\n[http]\nlisten = \"\"\n"+
 		"[[feed]]\nname = \"a\"\nprotocol = \"twitch-pubsub\"\nurl = \"ws://127.0.0.1:1\"\ntopics = [\"raid.1\"]\n")
-	second := &daemon{config: d.config, state: d.state, log: d.log}
-	if err := second.start(); err == nil || !strings.Contains(err.Error(), d.state) {
+	if _, err := newDaemon(d.Config, d.Dir, d.Log); !errors.Is(err, state.ErrLocked) || !strings.Contains(err.Error(), d.Dir) {
 		t.Errorf("got %v, want an error that names the directory", err)
 	}
 }

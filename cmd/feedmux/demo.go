@@ -94,19 +94,19 @@ func demo(ctx context.Context, out, errOut io.Writer, o demoOptions) error {
 	if o.verbose {
 		log = newLogger(errOut, cfg.Log)
 	}
-	d := &daemon{config: cfg, state: state, log: log}
-	if err := d.start(); err != nil {
+	d, err := newDaemon(cfg, state, log)
+	if err != nil {
 		return err
 	}
-	natsURL := "nats://" + d.embedded.Addr().String()
+	natsURL := "nats://" + d.NATSAddr().String()
 	v, err := newViewer(out, natsURL, d)
 	if err != nil {
-		d.close()
+		d.Close()
 		return err
 	}
-	p, err := planFeed(cfg.Feeds[0])
+	plans, err := planOf(cfg)
 	if err != nil {
-		d.close()
+		d.Close()
 		return err
 	}
 	cuts := "no connection is cut"
@@ -119,9 +119,9 @@ func demo(ctx context.Context, out, errOut io.Writer, o demoOptions) error {
   NATS       %s: try nats sub -s %s 'feed.>'
   HTTP       http://%s: try /api/status, /metrics, /readyz
 
-`, upstream.Addr(), o.rate, cuts, natsURL, natsURL, d.http.Addr())
-	if err := p.print(out); err != nil {
-		d.close()
+`, upstream.Addr(), o.rate, cuts, natsURL, natsURL, d.Addr())
+	if err := plans[0].print(out); err != nil {
+		d.Close()
 		return err
 	}
 	fmt.Fprint(out, `
@@ -131,7 +131,7 @@ Each second, one character for each of the connections:
 `)
 
 	var viewing sync.WaitGroup
-	err = d.run(ctx, func() {
+	err = d.Run(ctx, func() {
 		viewing.Go(func() { v.run(ctx) })
 	})
 	viewing.Wait()

@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"feedmux/internal/cause"
 	"feedmux/internal/conn"
 	"feedmux/internal/sink"
+	"feedmux/internal/topic"
 )
 
 func TestTheMetricsPageHasEveryMetricAndLabelValue(t *testing.T) {
@@ -53,10 +55,10 @@ topics = ["raid.1"]
 	for _, s := range conn.States() {
 		values = append(values, s.String())
 	}
-	for _, s := range conn.TopicStates() {
+	for _, s := range topic.States() {
 		values = append(values, s.String())
 	}
-	for _, c := range conn.Causes() {
+	for _, c := range cause.All() {
 		values = append(values, string(c))
 	}
 	for _, r := range sink.Reasons() {

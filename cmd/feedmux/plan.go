@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"feedmux/internal/config"
+	"feedmux/internal/daemon"
 	"feedmux/internal/subject"
-	"feedmux/limiter"
 	"feedmux/shard"
 )
 
@@ -31,6 +31,30 @@ type plan struct {
 	DialRate    string      `json:"dial_rate"`
 	Seconds     float64     `json:"all_confirmed_after_s"`
 	Subject     string      `json:"sample_subject"`
+	Reserve     int         `json:"reserve,omitempty"`        // connections kept back for hand-over
+	Share       bool        `json:"shares_account,omitempty"` // the account is other feeds' too
+	asks        int         // of the connection with the most topics
+}
+
+// planOf plans all feeds. Those that share an account share its dial budget, so each is done when all are.
+func planOf(c *config.Config) ([]plan, error) {
+	plans := make([]plan, len(c.Feeds))
+	dials := make(map[string]int) // by account
+	for i, f := range c.Feeds {
+		var err error
+		if plans[i], err = planFeed(f); err != nil {
+			return nil, err
+		}
+		dials[f.Account] += plans[i].Connections
+	}
+	for i, f := range c.Feeds {
+		if p := &plans[i]; p.Connections > 0 {
+			// The last connection dials last, and then says its asks as fast as it may.
+			last := daemon.Window(f.Dial.Rate).After(dials[f.Account]-1) + daemon.Window(f.Limits.SubscribeRate).After(p.asks-1)
+			p.Seconds = last.Seconds()
+		}
+	}
+	return plans, nil
 }
 
 func planFeed(f *config.Feed) (plan, error) {
@@ -38,15 +62,15 @@ func planFeed(f *config.Feed) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	placement, err := placementOf(f)
+	placement, err := daemon.Placement(f)
 	if err != nil {
 		return plan{}, err
 	}
-	room := make(shard.Room, f.Limits.Connections)
+	room := make(shard.Room, f.Limits.Connections-f.Limits.Reserve)
 	for i := range room {
 		room[i] = f.Limits.TopicsPerConnection
 	}
-	placed, unplaced := shard.Assign(nil, wantedOf(f), room, placement)
+	placed, unplaced := shard.Assign(nil, daemon.Wanted(f), room, placement)
 	load := make([]int, len(room))
 	for _, slot := range placed {
 		load[slot]++
@@ -55,18 +79,13 @@ func planFeed(f *config.Feed) (plan, error) {
 	p := plan{
 		Feed: f.Name, Protocol: f.Protocol, URL: config.RedactURL(f.URL), Account: f.Account,
 		Topics: len(placed) + len(unplaced), Placed: len(placed), Unplaced: len(unplaced),
-		Connections: used, Limit: f.Limits.Connections, PerSlot: f.Limits.TopicsPerConnection,
-		DialRate: windowOf(f.Dial.Rate).String(),
+		Connections: used, Limit: f.Limits.Connections, Reserve: f.Limits.Reserve, Share: f.Shared != nil, PerSlot: f.Limits.TopicsPerConnection,
+		DialRate: daemon.Window(f.Dial.Rate).String(),
 	}
 	if len(unplaced) > 0 {
 		p.LeastWanted = unplaced[0]
 	}
-	if used > 0 {
-		// The last connection dials last, and then says its asks as fast as it may.
-		asks := (slices.Max(load) + f.Limits.SubscribeBatch - 1) / f.Limits.SubscribeBatch
-		last := windowOf(f.Dial.Rate).After(used-1) + windowOf(f.Limits.SubscribeRate).After(asks-1)
-		p.Seconds = last.Seconds()
-	}
+	p.asks = (slices.Max(load) + f.Limits.SubscribeBatch - 1) / f.Limits.SubscribeBatch
 	if len(f.Topics) > 0 {
 		if p.Subject, err = template.Subject(f.Name, f.Topics[0].Name); err != nil {
 			return plan{}, err
@@ -95,10 +114,17 @@ func (p plan) print(w io.Writer) error {
 	topics := fmt.Sprintf("%s: %s placed, %s unplaced", count(p.Topics, "topic"), thousands(p.Placed), thousands(p.Unplaced))
 	if p.Unplaced > 0 {
 		topics += fmt.Sprintf(" (%d × %d have room for %s; the first without a place is %s)",
-			p.Limit, p.PerSlot, thousands(p.Limit*p.PerSlot), p.LeastWanted)
+			p.Limit-p.Reserve, p.PerSlot, thousands((p.Limit-p.Reserve)*p.PerSlot), p.LeastWanted)
 	}
 	row("topics", "%s", topics)
-	row("connections", "%d needed, at most %d to %s", p.Connections, p.Limit, p.Account)
+	connections := fmt.Sprintf("%d needed, at most %d to %s", p.Connections, p.Limit, p.Account)
+	if p.Share {
+		connections = fmt.Sprintf("%d needed, at most %d of those of account %s", p.Connections, p.Limit, p.Account)
+	}
+	if p.Reserve > 0 {
+		connections += fmt.Sprintf(", %d of them for hand-over only", p.Reserve)
+	}
+	row("connections", "%s", connections)
 	row("confirmed", "all after about %s at a dial rate of %s",
 		time.Duration(p.Seconds*float64(time.Second)).Round(100*time.Millisecond), p.DialRate)
 	if p.Subject != "" {
@@ -123,24 +149,4 @@ func thousands(n int) string {
 		s = s[:len(s)-3]
 	}
 	return strings.Join(append([]string{s}, parts...), ",")
-}
-
-func wantedOf(f *config.Feed) []shard.Wanted {
-	wanted := make([]shard.Wanted, len(f.Topics))
-	for i, t := range f.Topics {
-		wanted[i] = shard.Wanted{Topic: shard.Topic(t.Name), Priority: t.Priority}
-	}
-	return wanted
-}
-
-func windowOf(r config.Rate) limiter.Window { return limiter.Window{N: r.N, Per: r.Per} }
-
-func placementOf(f *config.Feed) (shard.Placement, error) {
-	switch f.Placement {
-	case "pack":
-		return shard.Pack, nil
-	case "spread":
-		return shard.Spread, nil
-	}
-	return 0, fmt.Errorf("feed %s: placement %q is not known", f.Name, f.Placement)
 }

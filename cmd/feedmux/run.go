@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"feedmux/internal/config"
+	"feedmux/internal/daemon"
 )
 
 func runCommand() *cobra.Command {
@@ -36,28 +39,28 @@ log, status and notices, and goes on trying. A bad configuration is exit code 78
 			if err != nil {
 				return failed(err)
 			}
-			d := &daemon{config: cfg, state: dir, log: newLogger(c.ErrOrStderr(), cfg.Log)}
-			if err := d.start(); err != nil {
+			d, err := newDaemon(cfg, dir, newLogger(c.ErrOrStderr(), cfg.Log))
+			if err != nil {
 				return failed(err)
 			}
-			d.log.Info("starting", "version", version(), "config", path)
-			d.sayPlan()
+			d.Log.Info("starting", "version", version(), "config", path)
+			sayPlan(d)
 			ctx, stop := context.WithCancel(c.Context())
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
 			var beside sync.WaitGroup
-			beside.Go(func() { d.answerHangups(ctx, hangup) })
-			err = d.run(ctx, func() {
-				d.notify(systemd.SdNotifyReady)
+			beside.Go(func() { answerHangups(d, ctx, hangup) })
+			err = d.Run(ctx, func() {
+				notify(d, systemd.SdNotifyReady)
 				beside.Go(func() {
-					d.feedWatchdog(ctx)
-					d.notify(systemd.SdNotifyStopping)
+					feedWatchdog(d, ctx)
+					notify(d, systemd.SdNotifyStopping)
 				})
 			})
 			stop()
 			beside.Wait()
-			d.sayEnd()
+			sayEnd(d)
 			return failed(err)
 		},
 	}
@@ -66,25 +69,25 @@ log, status and notices, and goes on trying. A bad configuration is exit code 78
 }
 
 // sayPlan logs what is about to be done, and what cannot be done.
-func (d *daemon) sayPlan() {
-	if d.http != nil {
-		d.log.Info("answering HTTP", "url", "http://"+d.http.Addr().String())
+func sayPlan(d *daemon.Daemon) {
+	if at := d.Addr(); at != nil {
+		d.Log.Info("answering HTTP", "url", "http://"+at.String())
 	}
-	if d.embedded != nil {
-		d.log.Info("embedded NATS", "listen", d.embedded.Addr())
+	if d.Config.NATS.IsEmbedded() {
+		d.Log.Info("embedded NATS", "listen", d.NATSAddr())
 	} else {
-		d.log.Info("external NATS", "url", config.RedactURL(d.config.NATS.URL))
+		d.Log.Info("external NATS", "url", config.RedactURLs(d.Config.NATS.URL))
 	}
-	for _, f := range d.config.Feeds {
-		p, err := planFeed(f)
-		if err != nil {
-			continue // the pool says what is wrong
-		}
+	plans, err := planOf(d.Config)
+	if err != nil {
+		return // the pools say what is wrong
+	}
+	for _, p := range plans {
 		level := slog.LevelInfo
 		if p.Unplaced > 0 || p.Topics == 0 {
 			level = slog.LevelWarn
 		}
-		d.log.Log(context.Background(), level, "plan", "feed", p.Feed, "upstream", p.URL, "topics", p.Topics,
+		d.Log.Log(context.Background(), level, "plan", "feed", p.Feed, "upstream", p.URL, "topics", p.Topics,
 			"placed", p.Placed, "unplaced", p.Unplaced, "connections", p.Connections,
 			"confirmed_after", time.Duration(p.Seconds*float64(time.Second)).Round(time.Second))
 	}
@@ -92,11 +95,11 @@ func (d *daemon) sayPlan() {
 
 // answerHangups says that a reload is not to be had, until ctx ends: unanswered, the signal would end the daemon without
 // a word.
-func (d *daemon) answerHangups(ctx context.Context, hangup <-chan os.Signal) {
+func answerHangups(d *daemon.Daemon, ctx context.Context, hangup <-chan os.Signal) {
 	for {
 		select {
 		case <-hangup:
-			d.log.Warn("SIGHUP: there is no reload yet; restart to read the configuration anew")
+			d.Log.Warn("SIGHUP: there is no reload yet; restart to read the configuration anew")
 		case <-ctx.Done():
 			return
 		}
@@ -104,30 +107,30 @@ func (d *daemon) answerHangups(ctx context.Context, hangup <-chan os.Signal) {
 }
 
 // sayEnd logs what became of all events.
-func (d *daemon) sayEnd() {
+func sayEnd(d *daemon.Daemon) {
 	var published, dropped uint64
-	for _, f := range d.core.Stats().Feeds {
+	for _, f := range d.Stats().Feeds {
 		published += f.Published
 		for _, n := range f.Dropped {
 			dropped += n
 		}
 	}
-	d.log.Info("ended", "published", published, "dropped", dropped, "ran", time.Since(d.started).Round(time.Second))
+	d.Log.Info("ended", "published", published, "dropped", dropped, "ran", time.Since(d.Started()).Round(time.Second))
 }
 
 // notify tells the service manager, if there is one.
-func (d *daemon) notify(state string) {
+func notify(d *daemon.Daemon, state string) {
 	if _, err := systemd.SdNotify(false, state); err != nil {
-		d.log.Warn("telling the service manager failed", "state", state, "error", err)
+		d.Log.Warn("telling the service manager failed", "state", state, "error", err)
 	}
 }
 
 // feedWatchdog tells the service manager that all loops turn, as often as it wants to know, until ctx ends. Whether an
 // upstream or NATS can be reached does not matter here: a restart would not cure that.
-func (d *daemon) feedWatchdog(ctx context.Context) {
+func feedWatchdog(d *daemon.Daemon, ctx context.Context) {
 	every, err := systemd.SdWatchdogEnabled(false)
 	if err != nil {
-		d.log.Warn("the service manager's watchdog is set wrongly", "error", err)
+		d.Log.Warn("the service manager's watchdog is set wrongly", "error", err)
 	}
 	if every <= 0 {
 		<-ctx.Done()
@@ -136,10 +139,10 @@ func (d *daemon) feedWatchdog(ctx context.Context) {
 	ticker := time.NewTicker(every / 3)
 	defer ticker.Stop()
 	for {
-		if err := d.turning(ctx); err == nil {
-			d.notify(systemd.SdNotifyWatchdog)
+		if err := d.Turning(ctx); err == nil {
+			notify(d, systemd.SdNotifyWatchdog)
 		} else if ctx.Err() == nil {
-			d.log.Error("watchdog", "error", err)
+			d.Log.Error("watchdog", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -147,4 +150,24 @@ func (d *daemon) feedWatchdog(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// newDaemon makes the daemon with every protocol there is.
+func newDaemon(cfg *config.Config, dir string, log *slog.Logger) (*daemon.Daemon, error) {
+	return daemon.New(daemon.Options{Config: cfg, Dir: dir, Log: log, Version: version(), Protocol: newProtocol})
+}
+
+// stateDir is where the daemon keeps what must outlive it.
+func stateDir() (string, error) {
+	if dir := os.Getenv("STATE_DIRECTORY"); dir != "" {
+		return dir, nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "feedmux"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("finding a state directory: %w: set STATE_DIRECTORY", err)
+	}
+	return filepath.Join(home, ".local", "state", "feedmux"), nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"feedmux/internal/conn"
+	"feedmux/internal/daemon"
 	"feedmux/pool"
 )
 
@@ -21,7 +22,7 @@ import (
 type viewer struct {
 	out    io.Writer
 	nc     *nats.Conn
-	daemon *daemon
+	daemon *daemon.Daemon
 	begin  time.Time
 	events atomic.Uint64
 
@@ -44,7 +45,7 @@ type gapGroup struct {
 	topic        string
 }
 
-func newViewer(out io.Writer, url string, d *daemon) (*viewer, error) {
+func newViewer(out io.Writer, url string, d *daemon.Daemon) (*viewer, error) {
 	v := &viewer{out: out, daemon: d, begin: time.Now(), gaps: make(map[gapKey]*gapGroup)}
 	nc, err := nats.Connect(url, nats.Name("feedmux demo"))
 	if err != nil {
@@ -124,13 +125,13 @@ func (v *viewer) run(ctx context.Context) {
 }
 
 func (v *viewer) printSummary(ctx context.Context, perSecond uint64) {
-	ctx, cancel := context.WithTimeout(ctx, turnWithin)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	for _, f := range v.daemon.feeds {
-		s, err := f.pool.Status(ctx, false)
-		if err != nil {
-			return
-		}
+	feeds, err := v.daemon.Status(ctx)
+	if err != nil {
+		return
+	}
+	for _, s := range feeds {
 		slots := strings.Repeat("·", len(s.Slots))
 		row := []rune(slots)
 		for i, slot := range s.Slots {

@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
-	"os"
-	"strings"
 	"time"
 
 	"feedmux/internal/config"
 	"feedmux/internal/protocol"
 	"feedmux/internal/protocol/pubsub"
+	"feedmux/internal/secret"
 	"feedmux/internal/subject"
 	"feedmux/shard"
 )
@@ -30,7 +28,7 @@ func protocols() map[string]config.Protocol {
 			Ping:                pubsub.PingInterval,
 			Account:             hostOf, // Twitch counts by address: all that goes to one host from here
 			Check: func(f *config.Feed, report config.Report) {
-				p := pubsub.New(pubsub.Options{AuthTopics: pubsub.DecodeOptions(f.Options, report)})
+				p := pubsub.New(pubsub.DecodeOptions(f.Options, report))
 				checkTopics(p, f, report)
 				checkPace(f, report)
 			},
@@ -38,14 +36,16 @@ func protocols() map[string]config.Protocol {
 	}
 }
 
-// newProtocol makes the protocol of a feed whose configuration was checked.
-func newProtocol(f *config.Feed, log *slog.Logger) (protocol.Protocol, error) {
+// newProtocol makes the protocol of a feed whose configuration was checked. s is the feed's secret, or nil.
+func newProtocol(f *config.Feed, s *secret.Secret) (protocol.Protocol, error) {
 	switch f.Protocol {
 	case "twitch-pubsub":
-		none := func(string, string, ...any) {} // the configuration was checked
-		return pubsub.New(pubsub.Options{
-			URL: f.URL, Token: complaining(secret(f.Auth), f.Name, log), AuthTopics: pubsub.DecodeOptions(f.Options, none),
-		}), nil
+		o := pubsub.DecodeOptions(f.Options, func(string, string, ...any) {}) // the configuration was checked
+		o.URL = f.URL
+		if s != nil {
+			o.Token = func(context.Context) (string, error) { return s.Value() }
+		}
+		return pubsub.New(o), nil
 	}
 	return nil, fmt.Errorf("feed %s: protocol %q is not known", f.Name, f.Protocol)
 }
@@ -115,32 +115,4 @@ func checkSubjects(c *config.Config, report config.Report) {
 			}
 		}
 	}
-}
-
-// complaining is read with a line in the log each time that the secret cannot be had: as often as something is dialled.
-func complaining(read func(context.Context) (string, error), feed string, log *slog.Logger) func(context.Context) (string, error) {
-	if read == nil {
-		return nil
-	}
-	return func(ctx context.Context) (string, error) {
-		token, err := read(ctx)
-		if err != nil {
-			log.Warn("the secret cannot be read: going on without", "feed", feed, "error", err)
-		}
-		return token, err
-	}
-}
-
-// secret reads a secret anew at each call; nil where none is configured.
-func secret(s config.Secret) func(context.Context) (string, error) {
-	switch {
-	case s.File != "":
-		return func(context.Context) (string, error) {
-			b, err := os.ReadFile(s.File)
-			return strings.TrimSpace(string(b)), err
-		}
-	case s.Env != "":
-		return func(context.Context) (string, error) { return os.Getenv(s.Env), nil }
-	}
-	return nil
 }

@@ -1,22 +1,14 @@
-// Package account keeps count of what an upstream counts together: sockets open or being opened, and dials in a time.
-// Feeds of one account share one, so their connections together stay within its cap and its dial budget.
-//
-// Whoever wants to dial waits for the lead of a queue, then for a place, then for a turn in the budget. The place is
-// taken until the upstream is known to count the socket no more.
 package account
 
 import (
-	"context"
-	"sync/atomic"
+	"fmt"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"feedmux/limiter"
 	"feedmux/shard"
 )
-
-// hold is how long a place stays taken after a close that the peer did not answer: what an upstream needs at most,
-// as a rule, to count the socket as gone.
-const hold = 10 * time.Second
 
 // What an upstream may ask for in Retry-After: less than a second helps nobody, and more than a quarter of an hour would
 // let a mistake of its keep topics dark for days.
@@ -25,89 +17,55 @@ const (
 	mostPause  = 15 * time.Minute
 )
 
-// Account is what an upstream counts together: its places for sockets and the budget for dials. Feeds of one account
-// share one. It may be used by any goroutine.
+// Options are what an account is made of.
+type Options struct {
+	Name        string          // what people call it
+	Connections int             // sockets open, being opened, or held, of all feeds together
+	Dials       limiter.Window  // how many dials may count at any moment
+	InFlight    int             // how many may be under way
+	Hold        time.Duration   // how long a place stays taken after a close that the peer did not answer
+	Backoff     limiter.Backoff // between probes, while no life of the account is live
+	Seed        uint64          // of the chance in it
+	Journal     Journal         // keeps dial times over restarts; nil: they are not kept
+}
+
+// Account is what an upstream counts together. All methods of it, its shares and seats may be called by any goroutine.
 type Account struct {
-	name   string
-	limit  int
-	turns  turns
-	dials  *limiter.Budget
-	places chan struct{} // one value for each place that is taken: a full channel is a full account
-	pause  atomic.Int64  // no dial before: Unix nanoseconds
-	open   atomic.Int32  // of these, sockets that are open, being opened, or held
+	name  string
+	limit int
+	hold  time.Duration
+	log   dialLog
+
+	mu       sync.Mutex
+	shares   []*Share
+	dials    *limiter.Budget
+	waiting  []*waiter
+	timer    *time.Timer // when to look again for somebody who may have a turn; nil before the first
+	resumeAt time.Time   // no dial before: the upstream asked for it
+
+	// The gate: while no life is live, only one dials.
+	live    int // seats whose life is live
+	fresh   int // seats whose life is not live yet
+	backoff limiter.Backoff
+	rand    *rand.Rand
+	probeAt time.Time // no dial before, while no life is live
+	probes  int       // turns given while no life was live
+	failed  int       // lives that ended with a failure before they were live, while no other was
 }
 
-// New makes an account that has room for connections sockets, open or being opened, and lets at most inFlight
-// dials run at once and as many begin as the window allows.
-func New(name string, connections int, dials limiter.Window, inFlight int) *Account {
-	return &Account{
-		name:   name,
-		limit:  connections,
-		dials:  limiter.NewBudget(dials, inFlight),
-		places: make(chan struct{}, connections),
+// New makes an account that nobody has joined. It reads the journal.
+func New(o Options) *Account {
+	a := &Account{
+		name:    o.Name,
+		limit:   o.Connections,
+		hold:    o.Hold,
+		dials:   limiter.NewBudget(o.Dials, o.InFlight),
+		backoff: o.Backoff,
+		rand:    rand.New(rand.NewPCG(o.Seed, 0)),
 	}
+	a.dials.Recall(a.log.open(o.Journal, o.Dials))
+	return a
 }
-
-// Turn waits for a place and a turn in the dial budget, for a slot that has so many topics to bring back. dialled ends the
-// attempt in the eyes of the budget. The place is taken until Leave or LeaveLater.
-func (a *Account) Turn(ctx context.Context, slot shard.Slot, topics int) (dialled func(), err error) {
-	w := &waiter{ctx: ctx, topics: topics, since: time.Now().Truncate(sameTime), slot: slot, lead: make(chan context.Context, 1)}
-	a.turns.join(w)
-	defer a.turns.quit(w)
-	for {
-		select {
-		case lead := <-w.lead:
-			if dialled := a.take(lead); dialled != nil {
-				return dialled, nil
-			}
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// take takes a place and a turn, or gives up when the lead is over.
-func (a *Account) take(lead context.Context) (dialled func()) {
-	if pause := time.Until(time.Unix(0, a.pause.Load())); pause > 0 {
-		timer := time.NewTimer(pause)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-lead.Done():
-			return nil
-		}
-	}
-	select {
-	case a.places <- struct{}{}:
-	case <-lead.Done():
-		return nil
-	}
-	dialled, err := a.dials.Acquire(lead)
-	if err != nil {
-		<-a.places
-		return nil
-	}
-	a.open.Add(1)
-	return dialled
-}
-
-// Pause lets no dial begin for d, which an upstream asked for in Retry-After: between a second and a quarter of an hour.
-// It speaks to all who share the account, since the upstream does. It returns when that will be over.
-func (a *Account) Pause(d time.Duration) (until time.Time) {
-	until = time.Now().Add(min(max(d, leastPause), mostPause))
-	a.pause.Store(until.UnixNano())
-	a.turns.again() // whoever leads looked before
-	return until
-}
-
-// Leave frees a place whose socket the peer knows to be closed, or that was never opened.
-func (a *Account) Leave() {
-	a.open.Add(-1)
-	<-a.places
-}
-
-// LeaveLater frees a place after hold: the peer may still count its socket.
-func (a *Account) LeaveLater() { time.AfterFunc(hold, a.Leave) }
 
 // Name is what people call the account.
 func (a *Account) Name() string { return a.name }
@@ -115,5 +73,112 @@ func (a *Account) Name() string { return a.name }
 // Limit is how many sockets there may be at most.
 func (a *Account) Limit() int { return a.limit }
 
-// Connections is how many sockets the upstream may count now.
-func (a *Account) Connections() int { return int(a.open.Load()) }
+// Connections is how many sockets the upstream may count now: those being opened and those whose place is held included.
+func (a *Account) Connections() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	taken := 0
+	for _, s := range a.shares {
+		taken += s.taken
+	}
+	return taken
+}
+
+// NextProbe is the time before which nobody dials, while no life is live and somebody waits: for the shared backoff, or
+// for the end of a pause. Otherwise it is zero.
+func (a *Account) NextProbe() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at := a.openAtLocked(); a.live == 0 && len(a.waiting) > 0 && at.After(time.Now()) {
+		return at
+	}
+	return time.Time{}
+}
+
+// Join gives a feed its share of the places. It fails if the shares together exceed the account's connections.
+func (a *Account) Join(feed string, connections int) (*Share, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	others := 0
+	for _, s := range a.shares {
+		others += s.limit
+	}
+	if connections < 1 || connections > a.limit-others {
+		return nil, fmt.Errorf("giving feed %s a share of account %s: %d connections of %d, of which %d are given away",
+			feed, a.name, connections, a.limit, others)
+	}
+	s := &Share{account: a, index: len(a.shares), limit: connections, handing: make(map[shard.Slot]bool), probed: make(map[shard.Slot]int)}
+	a.shares = append(a.shares, s)
+	return s, nil
+}
+
+// Share is what one feed may have of an account.
+type Share struct {
+	account *Account
+	index   int // among the account's shares
+	limit   int
+
+	// Guarded by account.mu.
+	taken   int                 // places
+	held    int                 // of these, without a socket that we know of
+	handing map[shard.Slot]bool // slots that have two places for a hand-over
+	probed  map[shard.Slot]int  // each slot's newest probe, counted in the account from one
+}
+
+// Account is whose share it is.
+func (s *Share) Account() *Account { return s.account }
+
+// Limit is how many sockets the feed may have at most.
+func (s *Share) Limit() int { return s.limit }
+
+// Probing says whether no life of the account is live, so that one dials at a time.
+func (s *Share) Probing() bool {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.live == 0
+}
+
+// FailedProbes is how many dials of the account, since it was made, failed or came to a life that never was live, while
+// no other was. It only grows.
+func (s *Share) FailedProbes() int {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failed
+}
+
+// Pause lets no dial of the account begin for d, which an upstream asked for in Retry-After: between a second and a
+// quarter of an hour. It speaks to all who share the account, since the upstream does. It returns when nothing that was
+// asked for, now or before, is in the way any more.
+func (s *Share) Pause(d time.Duration) (until time.Time) {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.resumeAt = later(a.resumeAt, time.Now().Add(min(max(d, leastPause), mostPause)))
+	return a.resumeAt // the timer that is set may be early now; it looks again
+}
+
+// OpenAt is the time before which nobody of the account may dial: because of the backoff while no life is live, or of a
+// pause. It may be in the past.
+func (s *Share) OpenAt() time.Time {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.openAtLocked()
+}
+
+// openAtLocked is the time before which nobody may dial, whatever there is of places and budget.
+func (a *Account) openAtLocked() time.Time {
+	if a.live > 0 {
+		return a.resumeAt
+	}
+	return later(a.resumeAt, a.probeAt)
+}
+
+func later(t, u time.Time) time.Time {
+	if t.After(u) {
+		return t
+	}
+	return u
+}

@@ -8,6 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"feedmux/internal/asks"
+	"feedmux/internal/cause"
+	"feedmux/internal/tally"
+	"feedmux/internal/topic"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -16,34 +20,33 @@ import (
 type Conn struct {
 	opts  *Options
 	slot  shard.Slot
-	tally tally
+	tally tally.Counter
 	up    chan<- News // whose receiver receives until Run has returned
 
-	// orders carries the topics that have their place here: one slot, the newest wins.
-	orders chan []*Topic
-	inbox  chan any // from the dialer and the reader; unbuffered: they wait
+	orders chan Order // one slot, the newest wins
+	inbox  chan any   // from the dialer and the readers; unbuffered: they wait
 
-	// current is the life that is open, for those who only look.
+	// current is the life that serves, for those who only look.
 	current atomic.Pointer[life]
 
 	// Owned by Run.
-	state     State
-	want      []*Topic
-	rand      *rand.Rand
-	backoff   limiter.Backoff
-	pacer     limiter.Pacer
-	retryAt   time.Time          // no dial before: kept while closed, or topics that come and go would undo the backoff
-	attempt   int                // dials so far: each takes the host's next address
-	undial    context.CancelFunc // dialing: gives it up
-	life      *life              // opening, live, leaving
-	lives     int
-	liveSince time.Time // zero before the first application frame of this life
-	ending    Cause     // why we ended this life, if it was us
-	endErr    error     // the same for people
-	mute      bool      // a write failed: the socket sees to it that the reader ends within seconds, and knows why
-	pings     pings
-	asks      asks
-	children  sync.WaitGroup
+	state    State
+	order    Order
+	rand     *rand.Rand
+	backoff  limiter.Backoff
+	probes   int // failed probes of the account that backoff knows of
+	pacer    limiter.Pacer
+	retryAt  time.Time // no dial before: kept while closed, or topics that come and go would undo the backoff
+	dials    int       // so far: each takes the host's next address
+	attempt  *attempt  // to open a life; one at a time
+	life     *life     // opening, live, leaving: the one that serves
+	next     *life     // hand-over: the one that is to serve
+	last     *life     // hand-over: the one that served before, until its end
+	lives    int
+	moveAt   time.Time // no hand-over before: the last try failed
+	renewing int       // goroutines that fetch the credential that changed
+	blame    asks.Culprits
+	children sync.WaitGroup
 }
 
 // New makes the Conn of a slot. It does nothing until Run. Its news goes to up, which must be received from until Run has
@@ -52,7 +55,7 @@ type Conn struct {
 func New(o *Options, slot shard.Slot, up chan<- News, anchor time.Time) *Conn {
 	return &Conn{
 		opts: o, slot: slot, up: up,
-		orders:  make(chan []*Topic, 1),
+		orders:  make(chan Order, 1),
 		inbox:   make(chan any),
 		rand:    rand.New(rand.NewPCG(o.Seed, uint64(slot))),
 		backoff: o.Backoff,
@@ -60,20 +63,19 @@ func New(o *Options, slot shard.Slot, up chan<- News, anchor time.Time) *Conn {
 	}
 }
 
-// Order gives the Conn the topics that have their place in its slot, whole and most wanted first. It never waits. One
-// goroutine calls it; topics must not change afterwards.
-func (c *Conn) Order(topics []*Topic) {
+// Order tells the Conn what it is to do. It never waits. One goroutine calls it.
+func (c *Conn) Order(o Order) {
 	select {
-	case <-c.orders: // drop the stale order
+	case <-c.orders: // drop the stale one
 	default:
 	}
-	c.orders <- topics
+	c.orders <- o
 }
 
 // Tally is what this slot's readers have counted. Any goroutine may ask.
-func (c *Conn) Tally() Tally { return c.tally.read() }
+func (c *Conn) Tally() tally.Tally { return c.tally.Read() }
 
-// LastFrame is when anything last came on the life that is open; zero if none is. Any goroutine may ask.
+// LastFrame is when anything last came on the life that serves; zero if none does. Any goroutine may ask.
 func (c *Conn) LastFrame() time.Time {
 	if l := c.current.Load(); l != nil {
 		return l.sock.LastRead()
@@ -91,38 +93,50 @@ func (c *Conn) Run(ctx context.Context) {
 	for {
 		timer.Reset(time.Until(c.nextWake()))
 		select {
-		case topics := <-c.orders:
-			c.onOrder(ctx, topics)
+		case o := <-c.orders:
+			c.onOrder(ctx, o)
 		case news := <-c.inbox:
 			c.onNews(ctx, news)
 		case <-timer.C:
 			c.onTime(ctx, time.Now())
 		case <-done:
 			done = nil
-			c.onOrder(ctx, nil)
+			c.onOrder(ctx, Order{Renewals: c.order.Renewals, Credential: c.order.Credential})
 		}
-		if ctx.Err() != nil && c.state == Closed {
+		c.considerHandOver(ctx, time.Now())
+		if ctx.Err() != nil && c.idle() {
 			return
 		}
 	}
 }
 
+// idle says that the slot is closed and nothing is on its way to it.
+func (c *Conn) idle() bool {
+	return c.state == Closed && c.attempt == nil && c.last == nil && c.next == nil && c.renewing == 0
+}
+
 // setState is the one place where the state changes: it tells so.
-func (c *Conn) setState(s State, cause Cause, err error) {
+func (c *Conn) setState(s State, why cause.Cause, err error) {
 	c.state = s
-	news := SlotNews{Slot: c.slot, Life: c.lives, State: s, At: time.Now(), Cause: cause, Err: err}
+	news := SlotNews{Slot: c.slot, Life: c.lives, State: s, At: time.Now(), Cause: why, Err: err}
+	if c.life != nil {
+		news.Life = c.life.number
+	}
 	if s == Waiting {
 		news.NextDial = c.retryAt
 	}
 	c.up <- news
 }
 
-// never is far enough for a timer.
-const never = 24 * time.Hour
+const (
+	never     = 24 * time.Hour // far enough for a timer
+	lookAgain = time.Second    // parked: how often a slot looks whether it may dial
+)
 
-// nextWake is when onTime has something to do.
+// nextWake is when onTime or considerHandOver has something to do.
 func (c *Conn) nextWake() time.Time {
-	wake := time.Now().Add(never)
+	now := time.Now()
+	wake := now.Add(never)
 	sooner := func(t time.Time) {
 		if !t.IsZero() && t.Before(wake) {
 			wake = t
@@ -130,60 +144,105 @@ func (c *Conn) nextWake() time.Time {
 	}
 	switch c.state {
 	case Waiting:
-		sooner(c.retryAt)
-	case Opening, Live:
-		if c.ending != "" || c.mute {
-			break // only the reader's last word is awaited
+		if c.attempt == nil { // else it was given up, and is awaited
+			sooner(c.retryAt)
 		}
-		sooner(c.pings.next)
-		sooner(c.pings.due)
-		sooner(c.asks.wake())
+	case Parked:
+		sooner(now.Add(lookAgain))
+	case Live:
+		if why, _ := c.mustMove(); why != "" {
+			if c.movable() {
+				sooner(c.moveAt)
+			}
+		} else if c.life.retireAt.After(now) {
+			sooner(c.life.retireAt)
+		}
+	}
+	if c.last != nil && c.life != nil {
+		sooner(c.life.readyAt.Add(closeWithin))
+	}
+	for _, l := range []*life{c.life, c.next} {
+		if l == nil || l.ending != "" || l.mute {
+			continue // of these only the reader's last word is awaited
+		}
+		sooner(l.pings.Next)
+		sooner(l.pings.Due)
+		sooner(l.asks.Wake())
+		if l == c.next {
+			sooner(l.giveUpAt)
+			if !l.readyAt.IsZero() {
+				sooner(l.readyAt.Add(linger))
+			}
+		}
 		if c.opts.Silence > 0 {
-			sooner(c.life.sock.LastRead().Add(c.opts.Silence))
+			sooner(l.sock.LastRead().Add(c.opts.Silence))
 		}
 	}
 	return wake
 }
 
-func (c *Conn) onOrder(ctx context.Context, topics []*Topic) {
+func (c *Conn) onOrder(ctx context.Context, o Order) {
 	if ctx.Err() != nil {
-		topics = nil // an order that came late does not open what is being closed
+		o.Topics = nil // an order that came late does not open what is being closed
 	}
-	c.want = topics
+	if o.Credential > c.order.Credential && c.life != nil {
+		c.renewing++
+		c.children.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, c.opts.DialTimeout)
+			defer cancel()
+			e, err := c.opts.Protocol.Endpoint(ctx)
+			c.inbox <- renewed{e, err}
+		})
+	}
+	c.order = o
+	none := len(o.Topics) == 0
+	if none && c.attempt != nil {
+		c.attempt.cancel()
+	}
+	for _, l := range []*life{c.life, c.next} {
+		switch {
+		case l == nil || l.ending != "":
+		case none:
+			c.leave(l, cause.Drain, 1001)
+		case c.renewing == 0: // else it would be asked for with the old credential
+			c.ask(l)
+		}
+	}
+	if c.next != nil {
+		c.takeOver() // what it waited for may not be wanted any more
+	}
 	switch c.state {
 	case Closed:
 		switch {
-		case len(topics) == 0:
-		case time.Now().Before(c.retryAt):
+		case none:
+		case time.Now().Before(c.retryAt) || c.attempt != nil:
 			c.setState(Waiting, "", nil)
 		default:
 			c.dial(ctx)
 		}
-	case Waiting:
-		if len(topics) == 0 {
-			c.setState(Closed, "", nil)
+	case Waiting, Parked:
+		if none {
+			c.rest(ctx, cause.Drain, nil)
+		} else if c.state == Parked {
+			c.dial(ctx) // the order may say that the credential changed
 		}
-	case Dialing:
-		if len(topics) == 0 {
-			c.undial()
-		}
-	case Opening, Live:
-		if c.ending != "" {
-			return
-		}
-		if len(topics) == 0 {
-			c.leave(CauseDrain, 1001)
-			return
-		}
-		c.report(c.asks.want(topics, c.life))
-		c.pump(time.Now())
 	}
+}
+
+// ask lets a life have what is wanted now.
+func (c *Conn) ask(l *life) {
+	c.report(l, l.asks.Want(c.order.Topics, l))
+	c.pump(l, time.Now())
 }
 
 func (c *Conn) onNews(ctx context.Context, news any) {
 	switch news := news.(type) {
+	case turned:
+		c.onTurned(ctx, news)
 	case dialled:
 		c.onDialled(ctx, news)
+	case renewed:
+		c.onRenewed(news)
 	case heard:
 		c.onHeard(news)
 	case ended:
@@ -192,10 +251,12 @@ func (c *Conn) onNews(ctx context.Context, news any) {
 }
 
 // leave begins the end of a life in the upstream's good manner. What still comes is read and published.
-func (c *Conn) leave(why Cause, code int) {
-	c.ending = why
-	c.life.sock.Leave(code, "")
-	c.setState(Leaving, why, nil)
+func (c *Conn) leave(l *life, why cause.Cause, code int) {
+	l.ending = why
+	l.sock.Leave(code, "")
+	if l == c.life {
+		c.setState(Leaving, why, nil)
+	}
 }
 
 // Why we end a life that the upstream keeps open.
@@ -206,129 +267,105 @@ var (
 )
 
 // fail ends a life at once: nothing good comes from it any more.
-func (c *Conn) fail(why Cause, err error) {
-	if c.ending == "" {
-		c.ending, c.endErr = why, err
+func (c *Conn) fail(l *life, why cause.Cause, err error) {
+	if l.ending == "" {
+		l.ending, l.endErr = why, err
 	}
-	c.life.sock.Abort()
-}
-
-func (c *Conn) onHeard(h heard) {
-	if h.live && c.state == Opening {
-		c.liveSince = h.at
-		c.setState(Live, "", nil)
-	}
-	if h.pong && c.pings.answered() {
-		c.up <- PongNews{Slot: c.slot, RTT: h.at.Sub(c.pings.sent)}
-	}
-	for _, s := range h.settled {
-		c.report(c.asks.settle(s, c.life, time.Now()))
-	}
-	c.report(c.asks.byEvent(h.first, h.at))
-	if c.ending != "" {
-		return
-	}
-	c.asks.reply(h.frames)
-	if h.move {
-		// The upstream is about to end this life. Leaving first keeps the cap; the topics are dark until the next
-		// life has them.
-		c.leave(CauseServerAsked, 1000)
-		return
-	}
-	c.pump(time.Now())
-}
-
-func (c *Conn) onEnded(ctx context.Context, e ended) {
-	now := time.Now()
-	cause, err := c.ending, c.endErr
-	if cause == "" {
-		cause, err = judge(e.err), e.err
-	}
-	l := c.life
-	l.sock.Close()
-	if l.sock.PeerGone() {
-		c.opts.Account.Leave()
-	} else {
-		c.opts.Account.LeaveLater()
-	}
-	var lived time.Duration
-	if !c.liveSince.IsZero() {
-		lived = now.Sub(c.liveSince)
-	}
-	if c.retryAt = now; cause == CauseDrain {
-		c.backoff.Ended(lived)
-	} else {
-		c.backoff.Failed(lived)
-		c.retryAt = now.Add(c.backoff.Next(c.rand))
-	}
-	close(l.over)
-	c.life = nil
-	c.current.Store(nil)
-	c.up <- LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: cause}
-	c.again(ctx, cause, err)
-}
-
-// again goes on after a dial that failed or a life that ended.
-func (c *Conn) again(ctx context.Context, cause Cause, err error) {
-	if len(c.want) == 0 || ctx.Err() != nil {
-		c.setState(Closed, cause, nil)
-		return
-	}
-	c.setState(Waiting, cause, err)
+	l.sock.Abort()
 }
 
 func (c *Conn) onTime(ctx context.Context, now time.Time) {
 	switch c.state {
 	case Waiting:
-		if !now.Before(c.retryAt) {
+		if c.attempt == nil && !now.Before(c.retryAt) {
 			c.dial(ctx)
 		}
-	case Opening, Live:
-		last := c.life.sock.LastRead()
-		switch {
-		case c.ending != "" || c.mute:
-		case c.pings.dead(now, last):
-			c.fail(CausePingTimeout, errDead)
-		case c.opts.Silence > 0 && now.Sub(last) >= c.opts.Silence:
-			c.fail(CauseSilent, errSilent)
-		case c.asks.unanswered(now):
-			c.fail(CauseSilent, errUnanswered)
-		default:
-			c.pump(now)
+	case Parked:
+		c.dial(ctx)
+	}
+	for _, l := range []*life{c.life, c.next} {
+		if l != nil {
+			c.tend(l, now)
 		}
+	}
+	if c.next != nil {
+		c.takeOver()
+	}
+	if c.last != nil && c.life != nil && !now.Before(c.life.readyAt.Add(closeWithin)) {
+		c.last.sock.Abort()
+		c.life.readyAt = now.Add(never) // once
+	}
+}
+
+// tend does for a life what has come due.
+func (c *Conn) tend(l *life, now time.Time) {
+	last := l.sock.LastRead()
+	switch {
+	case l.ending != "" || l.mute:
+	case l.pings.Dead(now, last):
+		c.fail(l, cause.PingTimeout, errDead)
+	case c.opts.Silence > 0 && now.Sub(last) >= c.opts.Silence:
+		c.fail(l, cause.Silent, errSilent)
+	case l.asks.Unanswered(now):
+		c.fail(l, cause.Silent, errUnanswered)
+	case l == c.next && !now.Before(l.giveUpAt):
+		c.leave(l, cause.Timeout, 1000)
+	default:
+		c.pump(l, now)
 	}
 }
 
 // pump writes what is due, as far as the subscribe rate allows: pings first, then what the session wants to say, then
 // asks.
-func (c *Conn) pump(now time.Time) {
-	for c.ending == "" && !c.mute {
-		if c.pings.wanted(now) {
-			c.asks.ping(c.life)
-			c.pings.next = c.pacer.Next(now, c.rand)
+func (c *Conn) pump(l *life, now time.Time) {
+	for l.ending == "" && !l.mute {
+		if l.pings.Wanted(now) {
+			l.asks.Ping(l)
+			l.pings.Next = c.pacer.Next(now, c.rand)
 		}
-		frame, sent := c.asks.next(c.life, now)
-		c.report(c.asks.settledAtOnce(c.life, now))
+		frame, sent := l.asks.Next(l, now)
+		c.report(l, l.asks.SettledAtOnce(l, now))
 		if frame == nil {
 			return
 		}
-		err := c.life.sock.Write(socketKind(frame.Kind), frame.Payload)
+		err := l.sock.Write(socketKind(frame.Kind), frame.Payload)
 		sent()
 		if err != nil {
-			c.mute = true
+			l.mute = true
 			return
 		}
 		now = time.Now() // the write may have taken a while
-		if frame.ping {
-			c.pings.written(now, c.opts.PingTimeout)
+		l.wrote = now
+		if frame.Ping {
+			l.pings.Written(now, c.opts.PingTimeout)
 		}
-		c.report(c.asks.written(frame, now))
+		c.report(l, l.asks.Written(frame, now))
 	}
 }
 
-func (c *Conn) report(news []TopicNews) {
+// report tells what became of topics on the life that serves: what another one knows of them is no news yet.
+func (c *Conn) report(l *life, news []topic.News) {
+	if l != c.life {
+		return
+	}
 	for _, n := range news {
-		n.Slot = c.slot
-		c.up <- n
+		c.up <- TopicNews{c.slot, n}
+	}
+}
+
+// onRenewed gives the sessions the credential that changed.
+func (c *Conn) onRenewed(r renewed) {
+	c.renewing--
+	for _, l := range []*life{c.life, c.next} {
+		if l == nil {
+			continue
+		}
+		if r.err == nil { // else it is fetched again at the next dial
+			l.sock.Hide(r.endpoint.Token)
+			l.renew(r.endpoint)
+		}
+		if c.renewing == 0 && l.ending == "" {
+			c.ask(l)
+		}
 	}
 }

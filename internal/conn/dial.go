@@ -3,102 +3,239 @@ package conn
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
+	"feedmux/internal/account"
+	"feedmux/internal/asks"
+	"feedmux/internal/cause"
 	"feedmux/internal/protocol"
 	"feedmux/internal/socket"
 	"feedmux/shard"
 )
 
-// dialled is what a dialer tells its conn.
+// attempt is one try to open a life, from the wish to dial to what came of it.
+type attempt struct {
+	number   int
+	handOver bool // another life serves meanwhile
+	opened   bool // it dials
+	changes  int  // of the credential, when it was looked at
+	begin    time.Time
+	waited   time.Duration
+	cancel   context.CancelFunc
+	seat     *account.Seat // once it has its turn
+}
+
+// turned is what a dialer tells its conn when its turn has come, or it was given up.
+type turned struct {
+	attempt *attempt
+	seat    *account.Seat
+	err     error
+}
+
+// dialled is what a dialer tells its conn in the end.
 type dialled struct {
+	attempt  *attempt
 	sock     *socket.Conn
 	endpoint protocol.Endpoint
-	waited   time.Duration
-	err      error
-	turned   bool // the dial had its turn, so it took a place
 	began    bool // something may have been opened
+	err      error
 }
 
-// dial waits for its turn and opens the next life, in a goroutine of its own: the conn goes on receiving orders.
+// renewed brings the endpoint with the credential that changed.
+type renewed struct {
+	endpoint protocol.Endpoint
+	err      error
+}
+
+// dial opens the next life, or parks.
 func (c *Conn) dial(ctx context.Context) {
-	ctx, c.undial = context.WithCancel(ctx)
-	attempt, topics := c.attempt, len(c.want)
-	c.attempt++
+	a := &attempt{}
+	if !c.may(a) {
+		if c.state != Parked {
+			c.setState(Parked, cause.Auth, nil)
+		}
+		return
+	}
 	c.setState(Dialing, "", nil)
+	c.begin(ctx, a, account.Request{Slot: c.slot, Topics: len(c.order.Topics)})
+}
+
+// begin waits for the turn of an attempt, in a goroutine of its own: the conn goes on receiving orders.
+func (c *Conn) begin(ctx context.Context, a *attempt, r account.Request) {
+	ctx, a.cancel = context.WithCancel(ctx)
+	a.number, a.begin = c.dials, time.Now()
+	c.dials++
+	c.attempt = a
 	c.children.Go(func() {
-		c.inbox <- c.opts.dial(ctx, c.slot, topics, attempt)
+		seat, err := c.opts.Share.Turn(ctx, r)
+		c.inbox <- turned{a, seat, err}
 	})
 }
 
-func (o *Options) dial(ctx context.Context, slot shard.Slot, topics, attempt int) (d dialled) {
-	begin := time.Now()
-	end, err := o.Account.Turn(ctx, slot, topics)
-	d.waited = time.Since(begin)
-	if err != nil {
-		d.err = err
-		return d
+func (c *Conn) onTurned(ctx context.Context, t turned) {
+	a := t.attempt
+	if t.err != nil {
+		a.cancel()
+		c.attempt = nil
+		if c.state == Dialing {
+			c.rest(ctx, cause.Drain, nil)
+		}
+		return
 	}
-	defer end()
-	d.turned = true
-	if d.endpoint, d.err = o.Protocol.Endpoint(ctx); d.err != nil {
-		return d
+	a.seat, a.waited = t.seat, time.Since(a.begin)
+	giveUp := func() {
+		a.cancel()
+		c.attempt = nil
+		a.seat.Leave(account.End{PeerGone: true})
 	}
-	d.began = true
-	d.sock, d.err = socket.Dial(ctx, socket.Options{
-		URL: d.endpoint.URL, Header: d.endpoint.Header, Timeout: o.DialTimeout, MaxMessage: o.MaxMessage,
-		Attempt: attempt, DialContext: o.DialContext, Secrets: []string{d.endpoint.Token},
+	switch {
+	case ctx.Err() != nil || len(c.order.Topics) == 0:
+		giveUp()
+		if c.state == Dialing {
+			c.rest(ctx, cause.Drain, nil)
+		}
+	case a.handOver && (c.state != Live || c.life.ending != ""):
+		giveUp() // there is nothing to hand over any more
+	case !c.may(a): // it was refused while a waited
+		giveUp()
+		if a.handOver {
+			c.moveAt = time.Now().Add(lookAgain)
+		} else {
+			c.setState(Parked, cause.Auth, nil)
+		}
+	case a.handOver && c.closeFirst(a):
+		why, _ := c.mustMove()
+		c.leave(c.life, why, 1000) // its place is the one for the new life
+	default:
+		c.open(ctx, a)
+	}
+}
+
+// may says whether the credential, if there is one, is good to dial with as far as anybody knows.
+func (c *Conn) may(a *attempt) (ok bool) {
+	if c.opts.Credential == nil {
+		return true
+	}
+	a.changes, ok = c.opts.Credential.May(c.slot)
+	return ok
+}
+
+// open dials, now that a has its turn and its place.
+func (c *Conn) open(ctx context.Context, a *attempt) {
+	ctx, cancel := context.WithCancel(ctx)
+	giveUp := a.cancel
+	a.opened = true
+	a.cancel = func() { giveUp(); cancel() }
+	c.children.Go(func() {
+		d := dialled{attempt: a}
+		if d.endpoint, d.err = c.opts.Protocol.Endpoint(ctx); d.err == nil {
+			d.began = true
+			d.sock, d.err = socket.Dial(ctx, socket.Options{
+				URL: d.endpoint.URL, Header: d.endpoint.Header, Timeout: c.opts.DialTimeout, MaxMessage: c.opts.MaxMessage,
+				Attempt: a.number, DialContext: c.opts.DialContext, Secrets: []string{d.endpoint.Token},
+			})
+		}
+		a.seat.Dialled()
+		c.inbox <- d
 	})
-	return d
 }
 
 func (c *Conn) onDialled(ctx context.Context, d dialled) {
-	c.undial()
-	now := time.Now()
+	a := d.attempt
+	a.cancel()
+	c.attempt = nil
 	if d.err != nil {
-		cause := judge(d.err)
-		switch {
-		case !d.turned:
-		case !d.began || unopened(d.err):
-			c.opts.Account.Leave()
-		default:
-			c.opts.Account.LeaveLater()
-		}
-		if d.turned && !errors.Is(d.err, context.Canceled) {
-			c.up <- DialEnded{Slot: c.slot, Cause: cause, Waited: d.waited}
-			c.backoff.Failed(0)
-		}
-		c.retryAt = now.Add(c.backoff.Next(c.rand))
-		var refused *socket.HandshakeError
-		if errors.As(d.err, &refused) && refused.RetryAfter > 0 {
-			until := c.opts.Account.Pause(refused.RetryAfter)
-			if until.After(c.retryAt) {
-				c.retryAt = until // the budget would wait as long, and not say so
-			}
-		}
-		c.again(ctx, cause, d.err)
+		c.onDialFailed(ctx, d)
 		return
 	}
-	c.up <- DialEnded{Slot: c.slot, Waited: d.waited}
-	c.lives++
-	l := &life{
-		number: c.lives, slot: c.slot, sock: d.sock, batch: c.opts.Publisher.Batch(), tally: &c.tally, inbox: c.inbox,
-		over:    make(chan struct{}),
-		session: c.opts.Protocol.Open(d.endpoint),
-		routes:  make(map[shard.Topic]*route, len(c.want)),
+	c.up <- DialEnded{Slot: c.slot, Waited: a.waited}
+	if c.opts.Credential != nil {
+		c.opts.Credential.Accepted(a.changes)
+	}
+	l := c.newLife(d)
+	if a.handOver {
+		c.standBy(ctx, l)
+		if c.life.ending != "" { // it ends just now, for want of topics or for good
+			c.leave(l, cause.Drain, 1001)
+		}
+		return
 	}
 	c.life = l
-	c.liveSince, c.ending, c.endErr, c.mute = time.Time{}, "", nil, false
-	c.pings = pings{next: c.pacer.Next(now, c.rand)}
-	c.asks = newAsks(c.opts)
-	c.asks.want(c.want, c.life)
-	c.current.Store(c.life)
-	c.children.Go(l.read)
-	c.children.Go(func() { l.leaveWith(ctx) })
+	c.current.Store(l)
+	c.start(ctx, l)
 	c.setState(Opening, "", nil)
-	if len(c.want) == 0 {
-		c.leave(CauseDrain, 1001)
+	if len(c.order.Topics) == 0 {
+		c.leave(l, cause.Drain, 1001)
 		return
 	}
-	c.pump(now)
+	c.pump(l, time.Now())
+}
+
+// newLife makes a life of a socket. Its reader is yet to be started.
+func (c *Conn) newLife(d dialled) *life {
+	now := time.Now()
+	c.lives++
+	d.endpoint.Redact = d.sock.Redact
+	l := &life{
+		number: c.lives, slot: c.slot, sock: d.sock, batch: c.opts.Publisher.Batch(), tally: &c.tally, inbox: c.inbox,
+		over:     make(chan struct{}),
+		session:  c.opts.Protocol.Open(d.endpoint),
+		routes:   make(map[shard.Topic]*route, len(c.order.Topics)),
+		seat:     d.attempt.seat,
+		asks:     asks.New(c.opts.SubscribeBatch, c.opts.SubscribeRate, &c.blame),
+		pings:    asks.Pings{Next: c.pacer.Next(now, c.rand)},
+		renewals: c.order.Renewals,
+	}
+	if age := c.opts.MaxAge; age > 0 {
+		l.retireAt = now.Add(age - age/10 + time.Duration(c.rand.Int64N(int64(age/5)+1)))
+	}
+	l.asks.Want(c.order.Topics, l)
+	return l
+}
+
+// start lets the reader of a life begin.
+func (c *Conn) start(ctx context.Context, l *life) {
+	c.children.Go(l.read)
+	c.children.Go(func() { l.leaveWith(ctx) })
+}
+
+func (c *Conn) onDialFailed(ctx context.Context, d dialled) {
+	a := d.attempt
+	now := time.Now()
+	why := cause.Of(d.err)
+	var refused *socket.HandshakeError
+	answered := errors.As(d.err, &refused)
+	dead := c.opts.Credential != nil && answered &&
+		(refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden)
+	canceled := errors.Is(d.err, context.Canceled)
+	end := account.End{
+		Failed:   !canceled && !dead, // with a dead credential nobody goes on to the next probe
+		PeerGone: !d.began || cause.Unopened(d.err),
+	}
+	switch {
+	case dead: // before anybody else has a turn
+		c.opts.Credential.Refused(a.changes)
+	case c.opts.Credential != nil:
+		c.opts.Credential.GivenUp(c.slot)
+	}
+	a.seat.Leave(end)
+	if !canceled {
+		c.up <- DialEnded{Slot: c.slot, Cause: why, Waited: a.waited}
+	}
+	if answered && refused.RetryAfter > 0 {
+		c.opts.Share.Pause(refused.RetryAfter)
+	}
+	c.settleBackoff(end)
+	retryAt := c.afterFailure(now)
+	if a.handOver { // the other life still serves, or its end says what comes next
+		c.moveAt = retryAt
+		return
+	}
+	c.retryAt = retryAt
+	if dead && len(c.order.Topics) > 0 && ctx.Err() == nil {
+		c.setState(Parked, why, d.err)
+		return
+	}
+	c.rest(ctx, why, d.err)
 }

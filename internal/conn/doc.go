@@ -14,7 +14,11 @@
 //	          opening, live, leaving  the life ended and topics are still wanted here
 //	dialing   closed                  the first topic came
 //	          waiting                 the backoff has passed
+//	          parked                  the credential changed
 //	opening   dialing                 the handshake succeeded
 //	live      opening                 the first application frame came
 //	leaving   opening, live           Close was sent: no topics left, asked to move, or all ends
+//	parked    waiting, dialing        the upstream refused the credential, here or in another slot
+//
+// While a slot is live it may have two lives: handover.go tells how one takes over from the other.
 package conn

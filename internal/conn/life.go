@@ -6,8 +6,13 @@ import (
 	"sync"
 	"time"
 
+	"feedmux/internal/account"
+	"feedmux/internal/asks"
+	"feedmux/internal/cause"
 	"feedmux/internal/protocol"
 	"feedmux/internal/socket"
+	"feedmux/internal/tally"
+	"feedmux/internal/topic"
 	"feedmux/shard"
 )
 
@@ -16,42 +21,62 @@ type life struct {
 	number int
 	slot   shard.Slot
 	sock   *socket.Conn
-	batch  Batch
-	tally  *tally
+	batch  topic.Batch
+	tally  *tally.Counter
 	inbox  chan<- any    // the Conn's
 	over   chan struct{} // closed by the Conn when the life has ended
 
 	mu      sync.Mutex // Message comes from the reader, Change and Ping from the Conn
 	session protocol.Session
 	routes  map[shard.Topic]*route // who gets a topic's events
+	joint   *joint                 // hand-over; nil: events go straight on
+	newer   bool                   // with a joint: this is the new life
 
 	// Owned by the reader.
 	locked bool // it has mu: from the first message that is here until it must wait for something
 	events int  // since then
-	event  Event
+	newest topic.Event
 	out    protocol.Out
-	first  []*Topic // whose first event of this life came
+	first  []*topic.Topic // whose first event of this life came
+
+	// Owned by the Conn.
+	seat      *account.Seat
+	asks      *asks.Asks
+	pings     asks.Pings
+	renewals  int         // Order.Renewals when it began
+	retireAt  time.Time   // when it is to be handed over because of its age; zero: never
+	liveSince time.Time   // zero before the first application frame
+	move      cause.Cause // why it must be handed over, if the upstream said so
+	moveBy    time.Time   // and when the upstream ends it; zero: nobody knows
+	giveUpAt  time.Time   // hand-over: when the new life should have been ready
+	readyAt   time.Time   // hand-over: when the new life was ready; zero: it is not
+	wrote     time.Time   // when anything was last written, but for what the socket writes itself
+	ending    cause.Cause // why we ended it, if it was us
+	endErr    error       // the same for people
+	mute      bool        // a write failed: the socket sees to it that the reader ends within seconds, and knows why
 }
 
 // route leads from a topic's name in a frame to the topic. It is guarded by its life's lock.
 type route struct {
-	topic *Topic
+	topic *topic.Topic
 	heard bool // an event came in this life
 }
 
 // heard is what a reader tells its conn beside the events. It is the conn's to keep.
 type heard struct {
+	life    *life
 	at      time.Time
 	live    bool
 	pong    bool
 	move    bool
 	settled []protocol.Settlement
 	frames  []protocol.Frame
-	first   []*Topic // whose first event of this life came
+	first   []*topic.Topic // whose first event of this life came
 }
 
 // ended is the last news of a life.
 type ended struct {
+	life      *life
 	err       error
 	lastFrame time.Time
 }
@@ -69,7 +94,7 @@ func (l *life) read() {
 			err = l.take(m)
 		}
 		if err != nil {
-			l.tell(ended{err, l.sock.LastFrame()})
+			l.tell(ended{l, err, l.sock.LastFrame()})
 			return
 		}
 	}
@@ -78,7 +103,7 @@ func (l *life) read() {
 // take carries one message on. An error ends the life.
 func (l *life) take(m socket.Message) error {
 	if m.TooBig {
-		l.tally.skip("too_big")
+		l.tally.Skip("too_big")
 		return nil
 	}
 	if !l.locked {
@@ -90,20 +115,22 @@ func (l *life) take(m socket.Message) error {
 	l.first = l.first[:0]
 	err := l.session.Message(protocolKind(m.Kind), m.Data, out)
 	for i := range out.Events {
-		l.publishLocked(&out.Events[i], m.Received)
+		if !l.eventLocked(&out.Events[i], m.Received) && err == nil {
+			err = errTooFarAhead
+		}
 	}
 	if out.Skipped != "" {
-		l.tally.skip(out.Skipped)
+		l.tally.Skip(out.Skipped)
 	}
 	if out.Live || out.Pong || out.Move || len(out.Settled) > 0 || len(out.Frames) > 0 || len(l.first) > 0 {
 		l.tell(heard{
-			at: m.Received, live: out.Live, pong: out.Pong, move: out.Move,
+			life: l, at: m.Received, live: out.Live, pong: out.Pong, move: out.Move,
 			settled: slices.Clone(out.Settled), frames: slices.Clone(out.Frames), first: slices.Clone(l.first),
 		})
 	}
 	if err != nil {
 		l.sock.Abort()
-		return &sessionError{err}
+		return &cause.Error{Cause: cause.ProtocolError, Err: err}
 	}
 	return nil
 }
@@ -125,7 +152,7 @@ func (l *life) rest() {
 	l.locked = false
 	l.mu.Unlock()
 	if l.events > 0 {
-		l.tally.add(l.events, l.event.Received)
+		l.tally.Add(l.events, l.newest.Received)
 		l.events = 0
 		l.batch.Flush()
 	}
@@ -137,28 +164,38 @@ func (l *life) tell(news any) {
 	l.inbox <- news
 }
 
-// publishLocked hands one event to the batch.
-func (l *life) publishLocked(e *protocol.Event, received time.Time) {
+// eventLocked carries one event on. It says false if there is no room to hold it back, as a hand-over asks for.
+func (l *life) eventLocked(e *protocol.Event, received time.Time) bool {
 	r, ok := l.routes[shard.Topic(e.Topic)] // the compiler makes no string for a look-up
 	if !ok {
-		l.tally.skip("unwanted_topic")
-		return
+		l.tally.Skip("unwanted_topic")
+		return true
 	}
 	if !r.heard {
 		r.heard = true
 		l.first = append(l.first, r.topic)
 	}
-	r.topic.last.Store(received.UnixNano())
-	l.events++
-	l.event = Event{ // in memory that is there already: through an interface it would be allocated each time
-		Subject: r.topic.Subject, Topic: e.Topic, ID: e.ID, Payload: e.Payload,
-		Slot: int(l.slot), Life: l.number, Seq: r.topic.events.Add(1), Received: received,
+	if l.joint != nil {
+		if on, room := l.joinLocked(r.topic, e, received); !on {
+			return room
+		}
 	}
-	l.batch.Add(&l.event)
+	l.events++
+	l.newest = l.event(r.topic, e.ID, e.Payload, received) // in memory that is there: else each would be allocated
+	l.batch.Add(&l.newest)
+	return true
 }
 
-// change lets the session ask for add and end drop, and makes the routes agree.
-func (l *life) change(add []*Topic, drop []shard.Topic, out *protocol.Out) {
+// event makes an event of the life's, and counts it in its topic.
+func (l *life) event(t *topic.Topic, id, payload []byte, received time.Time) topic.Event {
+	return topic.Event{
+		Topic: t, ID: id, Payload: payload,
+		Slot: int(l.slot), Life: l.number, Seq: t.Count(received), Received: received,
+	}
+}
+
+// Change lets the session ask for add and end drop, and makes the routes agree.
+func (l *life) Change(add []*topic.Topic, drop []shard.Topic, out *protocol.Out) {
 	names := make([]shard.Topic, len(add))
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -174,8 +211,8 @@ func (l *life) change(add []*Topic, drop []shard.Topic, out *protocol.Out) {
 	l.session.Change(names, drop, out)
 }
 
-// rename lets a topic that was removed and wanted again take the place of the one before.
-func (l *life) rename(t *Topic) {
+// Rename lets a topic that was removed and wanted again take the place of the one before.
+func (l *life) Rename(t *topic.Topic) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if r := l.routes[t.Name]; r != nil {
@@ -183,17 +220,24 @@ func (l *life) rename(t *Topic) {
 	}
 }
 
-// forget ends a topic's route: the upstream will send nothing for it.
-func (l *life) forget(name shard.Topic) {
+// Forget ends a topic's route: the upstream will send nothing for it.
+func (l *life) Forget(name shard.Topic) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.routes, name)
 }
 
-func (l *life) ping(out *protocol.Out) {
+// Ping lets the session say its ping.
+func (l *life) Ping(out *protocol.Out) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.session.Ping(out)
+}
+
+func (l *life) renew(e protocol.Endpoint) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.session.Renew(e)
 }
 
 func protocolKind(k socket.Kind) protocol.Kind {

@@ -9,25 +9,27 @@ import (
 	"feedmux/internal/protocol"
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/socket"
+	"feedmux/internal/tally"
+	"feedmux/internal/topic"
 	"feedmux/shard"
 )
 
 // counting is a Batch that only counts.
 type counting struct{ events, flushes int }
 
-func (c *counting) Batch() Batch { return c }
-func (c *counting) Add(*Event)   { c.events++ }
-func (c *counting) Flush()       { c.flushes++ }
+func (c *counting) Batch() topic.Batch { return c }
+func (c *counting) Add(*topic.Event)   { c.events++ }
+func (c *counting) Flush()             { c.flushes++ }
 
-func lifeOf(topics int, b Batch) *life {
+func lifeOf(topics int, b topic.Batch) *life {
 	l := &life{
-		number: 1, batch: b, tally: &tally{}, inbox: make(chan any, 1),
+		number: 1, batch: b, tally: &tally.Counter{}, inbox: make(chan any, 1),
 		session: pubsub.New(pubsub.Options{}).Open(protocol.Endpoint{}),
 		routes:  make(map[shard.Topic]*route),
 	}
 	for i := range topics {
 		name := shard.Topic(fmt.Sprintf("video-playback-by-id.%d", i))
-		l.routes[name] = &route{topic: &Topic{Name: name, Subject: "feed.f." + string(name)}}
+		l.routes[name] = &route{topic: &topic.Topic{Name: name, Subject: "feed.f." + string(name)}}
 	}
 	return l
 }
@@ -82,7 +84,7 @@ func TestABurstIsFlushedAndCountedOnceBeforeTheReaderWaits(t *testing.T) {
 	if b.flushes != before+1 {
 		t.Error("flushed again without an event")
 	}
-	if got := l.tally.read(); got.Events != 7 || !got.LastEvent.Equal(time.Unix(1, 0)) {
+	if got := l.tally.Read(); got.Events != 7 || !got.LastEvent.Equal(time.Unix(1, 0)) {
 		t.Errorf("tally %+v", got)
 	}
 }
@@ -110,7 +112,7 @@ func TestAnEventOfATopicThatIsNotWantedIsCounted(t *testing.T) {
 	b := &counting{}
 	l := lifeOf(1, b)
 	l.take(message("raid.1"))
-	if got := l.tally.read(); b.events != 0 || got.Skipped["unwanted_topic"] != 1 {
+	if got := l.tally.Read(); b.events != 0 || got.Skipped["unwanted_topic"] != 1 {
 		t.Errorf("%d events, skipped %v", b.events, got.Skipped)
 	}
 }

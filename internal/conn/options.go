@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"feedmux/internal/account"
+	"feedmux/internal/credential"
 	"feedmux/internal/protocol"
+	"feedmux/internal/topic"
 	"feedmux/limiter"
 )
 
@@ -15,10 +17,10 @@ import (
 type Options struct {
 	Feed      string
 	Protocol  protocol.Protocol
-	Account   *account.Account
-	Publisher Publisher
+	Share     *account.Share
+	Publisher topic.Publisher
 
-	Connections    int            // slots of the feed: 1 to the account's connections
+	Connections    int            // slots of the feed: from 1 to the share's connections
 	SubscribeBatch int            // topics in one ask
 	SubscribeRate  limiter.Window // messages to the upstream, for each connection
 
@@ -28,7 +30,11 @@ type Options struct {
 	PingTimeout  time.Duration
 	Silence      time.Duration // a life on which nothing came for so long ends; 0: never
 	Backoff      limiter.Backoff
-	MaxMessage   int // bytes; longer messages are skipped and counted
+	MaxMessage   int           // bytes; longer messages are skipped and counted
+	MaxAge       time.Duration // lives of about this age are handed over; 0: never
+
+	// Credential is what the feed dials with; nil: nothing that could be refused and then change.
+	Credential *credential.Credential
 
 	// Seed makes every random choice repeatable.
 	Seed uint64
@@ -39,10 +45,10 @@ type Options struct {
 // Check says what is missing or out of its range.
 func (o *Options) Check() error {
 	switch {
-	case o.Protocol == nil || o.Account == nil || o.Publisher == nil:
-		return errors.New("a protocol, an account and a publisher are needed")
-	case o.Connections < 1 || o.Connections > o.Account.Limit():
-		return errors.New("connections must be from 1 to the account's")
+	case o.Protocol == nil || o.Share == nil || o.Publisher == nil:
+		return errors.New("a protocol, a share of an account and a publisher are needed")
+	case o.Connections < 1 || o.Connections > o.Share.Limit():
+		return errors.New("connections must be from 1 to the share's")
 	case o.SubscribeBatch < 1 || o.SubscribeRate.N < 1:
 		return errors.New("subscribe batch and rate must be 1 or more")
 	case o.PingInterval <= 0 || o.PingTimeout <= 0 || o.DialTimeout <= 0:

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"feedmux/internal/cause"
 	"feedmux/limiter"
 )
 
@@ -15,9 +16,10 @@ func TestAnOrderDoesNotChangeWhyALifeEnds(t *testing.T) {
 	}
 	news := make(chan News, 1)
 	c := New(&o, 0, news, time.Now())
-	c.state, c.life, c.ending = Live, lifeOf(0, &counting{}), CausePingTimeout
-	c.onOrder(t.Context(), nil)
-	if c.ending != CausePingTimeout || c.state != Live || len(news) != 0 {
-		t.Errorf("cause %s, state %s, %d news", c.ending, c.state, len(news))
+	c.state, c.life = Live, lifeOf(0, &counting{})
+	c.life.ending = cause.PingTimeout
+	c.onOrder(t.Context(), Order{})
+	if c.life.ending != cause.PingTimeout || c.state != Live || len(news) != 0 {
+		t.Errorf("cause %s, state %s, %d news", c.life.ending, c.state, len(news))
 	}
 }

@@ -10,9 +10,10 @@ const (
 	Opening              // connected, and the first application frame is awaited
 	Live                 // the first application frame came
 	Leaving              // Close was sent; what still comes is read
+	Parked               // the upstream refused the credential: for it to change
 )
 
-var stateNames = [...]string{"closed", "waiting", "dialing", "opening", "live", "leaving"}
+var stateNames = [...]string{"closed", "waiting", "dialing", "opening", "live", "leaving", "parked"}
 
 func (s State) String() string { return stateNames[s] }
 
@@ -20,33 +21,4 @@ func (s State) String() string { return stateNames[s] }
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // States lists every state, in order: the values of the metric label.
-func States() []State { return []State{Closed, Waiting, Dialing, Opening, Live, Leaving} }
-
-// TopicState is what is known of a wanted topic.
-type TopicState int
-
-const (
-	Unplaced  TopicState = iota // no slot has room
-	Assigned                    // a slot has it and has not asked yet
-	Asked                       // written to the upstream, without an answer
-	Confirmed                   // the upstream sends its events
-	Refused                     // the upstream said no
-)
-
-var topicStateNames = [...]string{"unplaced", "assigned", "asked", "confirmed", "refused"}
-
-func (s TopicState) String() string { return topicStateNames[s] }
-
-// MarshalText makes a TopicState a word in JSON.
-func (s TopicState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// TopicStates lists every topic state, in order: the values of the metric label.
-func TopicStates() []TopicState { return []TopicState{Unplaced, Assigned, Asked, Confirmed, Refused} }
-
-// By says what confirmed a topic.
-type By string
-
-const (
-	ByAck   By = "ack"
-	ByEvent By = "event"
-)
+func States() []State { return []State{Closed, Waiting, Dialing, Opening, Live, Leaving, Parked} }

@@ -11,7 +11,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"feedmux/internal/cause"
 	"feedmux/internal/conn"
+	"feedmux/internal/topic"
 	"feedmux/pool"
 	"feedmux/shard"
 )
@@ -74,16 +76,16 @@ func twitch() pool.Status {
 			Events:      4200,
 			LastEvent:   time.UnixMilli(1_700_000_000_250),
 			Dials:       map[string]uint64{"ok": 3, "refused": 1},
-			Disconnects: map[conn.Cause]uint64{conn.CauseReset: 1},
+			Disconnects: map[cause.Cause]uint64{cause.Reset: 1},
 			Skipped:     map[string]uint64{"unknown_topic": 2, "too_big": 5},
-			Gaps:        map[conn.Cause]uint64{conn.CauseReset: 50},
+			Gaps:        map[cause.Cause]uint64{cause.Reset: 50},
 			GapTime:     pool.Seconds(90 * time.Second),
 			DialWait:    pool.Histogram{Counts: [12]uint64{0: 1, 6: 2, 11: 1}, Sum: pool.Seconds(125 * time.Second)},
 			PingRTT:     pool.Histogram{Counts: [12]uint64{2: 7}, Sum: pool.Seconds(140 * time.Millisecond)},
 		},
 		Ledger: []pool.TopicStatus{{
 			Topic: "video-playback-by-id.123", Subject: "feed.twitch.video-playback-by-id.123",
-			State: conn.Confirmed, By: conn.ByAck, Slot: &slot,
+			State: topic.Confirmed, By: topic.ByAck, Slot: &slot,
 		}},
 	}
 }

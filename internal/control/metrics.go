@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"feedmux/internal/conn"
+	"feedmux/internal/topic"
 	"feedmux/pool"
 )
 
@@ -63,7 +64,7 @@ func newCollector(o *Options) *collector {
 	c.dropped = counter(desc("dropped_total",
 		"Messages and events that went nowhere, by reason.", "feed", "reason"))
 	c.gaps = counter(desc("gaps_total",
-		"Times that a confirmed topic went dark, by cause.", "feed", "cause"))
+		"Times that a confirmed topic went dark, or that events of one may not have reached NATS, by cause.", "feed", "cause"))
 	c.gapSeconds = counter(desc("gap_seconds_total",
 		"Time that confirmed topics were dark: the sum of the gaps that have closed.", "feed"))
 	c.pingRTT = histogram{desc("ping_rtt_seconds",
@@ -119,6 +120,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		if a.err == nil {
 			c.published.send(to, float64(a.delivery.Published[s.Feed]), s.Feed)
 			sendEach(to, c.dropped, s.Feed, sum(s.Counters.Skipped, a.delivery.Dropped[s.Feed]))
+			gaps := make(map[string]uint64, len(s.Counters.Gaps))
+			for cause, n := range s.Counters.Gaps {
+				gaps[string(cause)] = n
+			}
+			sendEach(to, c.gaps, s.Feed, sum(gaps, a.delivery.Gaps[s.Feed]))
 		}
 		if !accounts[s.Account.Name] {
 			accounts[s.Account.Name] = true
@@ -143,7 +149,7 @@ func (c *collector) collectFeed(to chan<- prometheus.Metric, s *pool.Status) {
 	for _, state := range conn.States() {
 		c.connections.send(to, float64(inState[state]), s.Feed, state.String())
 	}
-	for _, state := range conn.TopicStates() {
+	for _, state := range topic.States() {
 		c.topics.send(to, float64(s.Topics.In(state)), s.Feed, state.String())
 	}
 	c.capacity.send(to, float64(s.Capacity), s.Feed)
@@ -158,7 +164,6 @@ func (c *collector) collectFeed(to chan<- prometheus.Metric, s *pool.Status) {
 		last = float64(n.LastEvent.UnixMilli()) / 1e3
 	}
 	c.lastEvent.send(to, last, s.Feed)
-	sendEach(to, c.gaps, s.Feed, n.Gaps)
 	c.gapSeconds.send(to, time.Duration(n.GapTime).Seconds(), s.Feed)
 	c.pingRTT.send(to, n.PingRTT, s.Feed)
 }

@@ -52,6 +52,7 @@ func TestMetricsSayWhatTheLoopsSaid(t *testing.T) {
 		Connected: true, BufferBytes: 300, OldestSeconds: 0.25,
 		Published: map[string]uint64{"twitch": 4190},
 		Dropped:   map[string]map[string]uint64{"twitch": {"buffer_full": 7, "too_big": 1}},
+		Gaps:      map[string]map[string]uint64{"twitch": {"nats_broke": 4}},
 	})
 	got := scrape(t, Handler(o))
 	wantSeries(t, got, map[string]string{
@@ -74,6 +75,7 @@ func TestMetricsSayWhatTheLoopsSaid(t *testing.T) {
 		`feedmux_dropped_total{feed="twitch",reason="too_big"}`:       "6", // 5 by the pool, 1 by the sink
 		`feedmux_events_total{feed="twitch"}`:                         "4200",
 		`feedmux_gap_seconds_total{feed="twitch"}`:                    "90",
+		`feedmux_gaps_total{cause="nats_broke",feed="twitch"}`:        "4",
 		`feedmux_gaps_total{cause="reset",feed="twitch"}`:             "50",
 		`feedmux_last_event_timestamp_seconds{feed="twitch"}`:         "1.70000000025e+09",
 		`feedmux_nats_connected`:                                      "1",

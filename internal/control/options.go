@@ -43,6 +43,7 @@ type Delivery struct {
 	OldestSeconds  float64                      `json:"oldest_s"`  // how long the oldest event in the buffer has waited
 	Published      map[string]uint64            `json:"published"` // by feed: events handed to NATS
 	Dropped        map[string]map[string]uint64 `json:"dropped"`   // by feed and reason
+	Gaps           map[string]map[string]uint64 `json:"gaps"`      // by feed and cause: of topics, at delivery
 	NoticesWaiting int                          `json:"notices_waiting"`
 	NoticesDropped uint64                       `json:"notices_dropped"`
 }

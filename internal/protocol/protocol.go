@@ -39,13 +39,28 @@ type Limits struct {
 	SubscribeBatch      int           // most topics in one ask
 	Ping                time.Duration // usual interval between pings
 	FirstAsk            time.Duration // the upstream ends a connection that asked for nothing for so long; 0: never
+	MoveWithin          time.Duration // the upstream ends a connection so long after it asked to move; 0: nobody knows
+	Overlap             Overlap
 }
+
+// Overlap says whether a slot may have two connections for a moment, while one is handed over to the next.
+type Overlap uint8
+
+const (
+	Counted Overlap = iota // both count against the cap: the usual
+	Free                   // the upstream does not count the second one
+	Never                  // the second one would kill the first
+)
 
 // Endpoint is where to dial and with what.
 type Endpoint struct {
 	URL    string      // may hold secrets in its query: never logged
 	Header http.Header // sent with the handshake; may be nil
 	Token  string      // for sessions that send it in frames; may be empty
+
+	// Redact cuts secrets out of the upstream's words. A session has it when it is opened, and passes through it, whole,
+	// whatever of them it gives as a reason. nil: nobody knows of secrets.
+	Redact func(words string) string
 }
 
 // Session is the protocol's side of one life. It does no I/O, has no clock, starts no goroutine and takes no lock: the
@@ -62,6 +77,10 @@ type Session interface {
 
 	// Ping says how to ask for a sign of life.
 	Ping(out *Out)
+
+	// Renew tells that the credential changed. What is asked for from now on is asked for with e's, where this upstream
+	// takes credentials in messages.
+	Renew(e Endpoint)
 }
 
 // Out is what a session says. The caller owns it and resets it between calls.
@@ -104,6 +123,7 @@ const (
 	Refused                  // the upstream will not, until something changes
 	Split                    // a batch was refused as a whole: ask again, one topic at a time
 	Again                    // the upstream failed: ask again later
+	Full                     // the connection has no room for it: it must go elsewhere
 )
 
 // Settlement is the verdict on one or more topics. It is the receiver's to keep. A topic that was confirmed may be

@@ -3,7 +3,6 @@ package sink
 import (
 	"time"
 
-	"feedmux/internal/subject"
 	"feedmux/pool"
 )
 
@@ -19,15 +18,11 @@ func newBatch(f *feed, c *chunk) *batch { return &batch{feed: f, from: &source{f
 
 // Add copies e. An event that has no subject to be published on is dropped and counted.
 func (b *batch) Add(e *pool.Event) {
-	if len(e.Subject) > subject.MaxLength {
+	if !markOf(e.Topic).publishable() {
 		b.feed.dropped[BadSubject].Add(1)
 		return
 	}
-	var topic []byte
-	if b.feed.core.opts.Headers == HeadersFull {
-		topic = e.Topic
-	}
-	if n := len(topic) + len(e.Payload); !b.chunk.fits(n) {
+	if n := len(e.Payload); !b.chunk.fits(n) {
 		b.put()
 		if !b.chunk.fits(n) {
 			b.chunk = newChunk(n)
@@ -36,7 +31,7 @@ func (b *batch) Add(e *pool.Event) {
 	if b.from.slot != e.Slot || b.from.life != e.Life {
 		b.from = &source{b.feed, e.Slot, e.Life}
 	}
-	b.chunk.add(b.from, e, topic)
+	b.chunk.add(b.from, e)
 }
 
 // Flush hands on what was added, and pauses if much waits.

@@ -13,7 +13,7 @@ var benchBody = strings.Repeat("x", 309)
 func BenchmarkPublishIntoTheBuffer(b *testing.B) {
 	c := NewCore(Options{Buffer: 16 << 20})
 	f := c.Feed("f")
-	e := event(benchBody)
+	e := event(f, benchBody)
 	b.ReportAllocs()
 	n := 0
 	for b.Loop() {
@@ -56,7 +56,7 @@ func benchCore(b *testing.B, headers Headers) {
 	s := startServer(b, nil)
 	c := startCore(b, Options{URL: s.ClientURL(), Buffer: 4 << 20, Headers: headers})
 	c.wantConnected(b, true)
-	e := event(benchBody)
+	e := event(c.feed, benchBody)
 	b.ReportAllocs()
 	for b.Loop() {
 		for publish(c.feed, e) != nil {

@@ -12,19 +12,19 @@ import (
 const (
 	muchWaits    = 512 << 10                  // bytes: then readers pause
 	pause        = 500 * time.Microsecond     // the runtime makes up to a millisecond of it
-	chunkSize    = 32 << 10                   // bytes of topics and payloads in one chunk
+	chunkSize    = 32 << 10                   // bytes of payloads in one chunk
 	firstEntries = 16                         // in a new chunk: then it grows
 	chunkEntries = int(chunkSize / entrySize) // so that the entries of a chunk take no more than its bytes
 	spareChunks  = 64                         // kept when the buffer is empty, if so many were ever needed: 2 to 4 MiB
 )
 
-// entry is one event. Its topic and its payload lie in its chunk, one behind the other, after those of the entry before.
+// entry is one event. Its payload lies in its chunk, after that of the entry before.
 type entry struct {
-	subject    string
-	from       *source
-	seq        uint64
-	received   int64 // Unix time in nanoseconds
-	topic, end int32 // where the topic and the payload end
+	mark     *mark
+	from     *source
+	seq      uint64
+	received int64 // Unix time in nanoseconds
+	end      int32 // where the payload ends
 }
 
 // source is what all events of one life have in common.
@@ -66,14 +66,11 @@ func (c *chunk) room(other *chunk, n int) int {
 }
 
 // add copies an event, which must fit.
-func (c *chunk) add(from *source, e *pool.Event, topic []byte) {
-	c.bytes = append(c.bytes, topic...)
-	middle := len(c.bytes)
+func (c *chunk) add(from *source, e *pool.Event) {
 	c.bytes = append(c.bytes, e.Payload...)
 	c.growEntries(1)
 	c.entries = append(c.entries, entry{
-		subject: e.Subject, from: from, seq: e.Seq, received: e.Received.UnixNano(),
-		topic: int32(middle), end: int32(len(c.bytes)),
+		mark: markOf(e.Topic), from: from, seq: e.Seq, received: e.Received.UnixNano(), end: int32(len(c.bytes)),
 	})
 }
 
@@ -97,7 +94,6 @@ func (c *chunk) addAll(other *chunk, from, to int) {
 	c.growEntries(to - from)
 	c.entries = append(c.entries, other.entries[from:to]...)
 	for i := first; i < len(c.entries); i++ {
-		c.entries[i].topic += shift
 		c.entries[i].end += shift
 	}
 }
@@ -115,16 +111,16 @@ func (c *chunk) cost(i, j int) int64 {
 	return int64(c.begin(j)-c.begin(i)) + int64(j-i)*entrySize
 }
 
-// empty makes c as good as new. The subjects of topics that are gone are not held.
+// empty makes c as good as new. Topics that are gone are not held.
 func (c *chunk) empty() {
 	clear(c.entries)
 	c.entries, c.bytes = c.entries[:0], c.bytes[:0]
 }
 
-// event gives the i-th event's topic and payload. They alias the chunk.
-func (c *chunk) event(i int) (e *entry, topic, payload []byte) {
+// event gives the i-th event and its payload. They alias the chunk.
+func (c *chunk) event(i int) (e *entry, payload []byte) {
 	e = &c.entries[i]
-	return e, c.bytes[c.begin(i):e.topic], c.bytes[e.topic:e.end]
+	return e, c.bytes[c.begin(i):e.end]
 }
 
 // buffer holds the events that wait for NATS, oldest first, in chunks. Readers bring them a burst at a time; what fits
@@ -139,6 +135,8 @@ type buffer struct {
 	behind atomic.Bool   // so much waits that readers should pause
 	away   atomic.Bool   // NATS takes nothing for now: a pause would help nobody
 	wake   chan struct{} // one slot: something came while the publisher was idle
+
+	overflowing atomic.Bool // overflows has something to give, now or later
 
 	mu          sync.Mutex
 	first, last *chunk
@@ -182,7 +180,10 @@ func (b *buffer) put(f *feed, c *chunk) (next *chunk, full, late int) {
 		for taken = 0; taken < n && b.chargeLocked(f, c.cost(taken, taken+1)); {
 			taken++
 		}
-		full = n - taken
+		if full = n - taken; full > 0 {
+			f.overflowLocked(c.entries[taken:], time.Now())
+			b.overflowing.Store(true)
+		}
 	}
 	c = b.appendLocked(c, taken)
 	wake := b.idle && taken > 0

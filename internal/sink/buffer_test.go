@@ -18,19 +18,19 @@ func TestTheBufferGivesBackWhatItTookInOrder(t *testing.T) {
 	b.addFeed(f)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	type want struct {
-		subject, topic string
-		payload        []byte
-		seq            uint64
+		mark    *mark
+		payload []byte
+		seq     uint64
 	}
 	var wants []want
 	take := func() {
 		for c := b.next(); c != nil; c = b.next() {
 			for i := range c.entries {
-				e, topic, payload := c.event(i)
+				e, payload := c.event(i)
 				w := wants[0]
 				wants = wants[1:]
-				if e.subject != w.subject || string(topic) != w.topic || !bytes.Equal(payload, w.payload) || e.seq != w.seq {
-					t.Fatalf("event %d came out as %s %s, %d bytes, seq %d", w.seq, e.subject, topic, len(payload), e.seq)
+				if e.mark != w.mark || !bytes.Equal(payload, w.payload) || e.seq != w.seq {
+					t.Fatalf("event %d came out as %s, %d bytes, seq %d", w.seq, e.mark.topic.Name, len(payload), e.seq)
 				}
 			}
 		}
@@ -40,9 +40,10 @@ func TestTheBufferGivesBackWhatItTookInOrder(t *testing.T) {
 		if rnd.IntN(500) == 0 {
 			size = rnd.IntN(3 * chunkSize) // larger than a chunk, too
 		}
-		w := want{fmt.Sprint("s", seq), fmt.Sprint("t", seq), bytes.Repeat([]byte{byte(seq)}, size), seq}
+		topic := topicOf(f, fmt.Sprint("t", seq))
+		w := want{markOf(topic), bytes.Repeat([]byte{byte(seq)}, size), seq}
 		wants = append(wants, w)
-		e := &pool.Event{Subject: w.subject, Topic: []byte(w.topic), Payload: w.payload, Seq: seq, Received: time.Now()}
+		e := &pool.Event{Topic: topic, Payload: w.payload, Seq: seq, Received: time.Now()}
 		if err := putOne(b, f, e); err != nil {
 			t.Fatal(err)
 		}
@@ -134,6 +135,10 @@ func TestTheBuffersSumsStayRight(t *testing.T) {
 	for _, f := range feeds {
 		b.addFeed(f)
 	}
+	topics := make(map[*feed]*pool.Topic)
+	for _, f := range feeds {
+		topics[f] = topicOf(f, "t")
+	}
 	rnd := rand.New(rand.NewPCG(3, 4))
 	payload := make([]byte, 20_000)
 	for i := range 20_000 {
@@ -143,9 +148,10 @@ func TestTheBuffersSumsStayRight(t *testing.T) {
 		if i == 10_000 {
 			feeds = append(feeds, new(feed))
 			b.addFeed(feeds[3])
+			topics[feeds[3]] = topicOf(feeds[3], "t")
 		}
 		f := feeds[min(rnd.IntN(6), len(feeds)-1)]
-		e := &pool.Event{Payload: payload[:rnd.IntN(len(payload))]}
+		e := &pool.Event{Topic: topics[f], Payload: payload[:rnd.IntN(len(payload))]}
 		if err := putOne(b, f, e); err != nil && !errors.Is(err, errFull) {
 			t.Fatal(err)
 		}
@@ -165,7 +171,7 @@ func TestAnIdlePublisherIsWokenOnce(t *testing.T) {
 	f := new(feed)
 	b.addFeed(f)
 	fill1 := func() {
-		if err := putOne(b, f, &pool.Event{}); err != nil {
+		if err := putOne(b, f, &pool.Event{Topic: topicOf(f, "t")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -197,7 +203,7 @@ func TestAClosedBufferCountsWhatIsLeft(t *testing.T) {
 	if left != n-10 {
 		t.Errorf("%d events are left, want %d", left, n-10)
 	}
-	if err := putOne(b, f, &pool.Event{}); !errors.Is(err, errClosed) {
+	if err := putOne(b, f, &pool.Event{Topic: topicOf(f, "t")}); !errors.Is(err, errClosed) {
 		t.Errorf("put says %v, want errClosed", err)
 	}
 	if b.used != 0 || b.first != nil {
@@ -207,8 +213,9 @@ func TestAClosedBufferCountsWhatIsLeft(t *testing.T) {
 
 // fill puts events with payloads of these sizes, in turn, until the buffer is full, and says how many.
 func fill(b *buffer, f *feed, sizes ...int) int {
+	topic := topicOf(f, "t")
 	for n := 0; ; n++ {
-		e := &pool.Event{Subject: "s", Payload: make([]byte, sizes[n%len(sizes)]), Received: time.Unix(1, 0)}
+		e := &pool.Event{Topic: topic, Payload: make([]byte, sizes[n%len(sizes)]), Received: time.Unix(1, 0)}
 		if putOne(b, f, e) != nil {
 			return n
 		}
@@ -218,10 +225,10 @@ func fill(b *buffer, f *feed, sizes ...int) int {
 // putOne puts a burst of one event.
 func putOne(b *buffer, f *feed, e *pool.Event) error {
 	c := chunks.Get().(*chunk)
-	if n := len(e.Topic) + len(e.Payload); !c.fits(n) {
+	if n := len(e.Payload); !c.fits(n) {
 		c = newChunk(n)
 	}
-	c.add(&source{feed: f}, e, e.Topic)
+	c.add(&source{feed: f}, e)
 	c, full, late := b.put(f, c)
 	chunks.Put(c)
 	switch {
@@ -236,9 +243,9 @@ func putOne(b *buffer, f *feed, e *pool.Event) error {
 // burst puts n events of one size at once.
 func burst(b *buffer, f *feed, n, size int) (full int) {
 	c := chunks.Get().(*chunk)
-	from, e := &source{feed: f}, &pool.Event{Subject: "s", Payload: make([]byte, size), Received: time.Unix(1, 0)}
+	from, e := &source{feed: f}, &pool.Event{Topic: topicOf(f, "t"), Payload: make([]byte, size), Received: time.Unix(1, 0)}
 	for range n {
-		c.add(from, e, nil)
+		c.add(from, e)
 	}
 	c, full, _ = b.put(f, c)
 	chunks.Put(c)
@@ -280,7 +287,7 @@ func TestAChunkForOneLargeEventIsNotKept(t *testing.T) {
 	b.addFeed(f)
 	for _, size := range []int{chunkSize + 1, 2 << 20} { // the second finds no room
 		c := newChunk(size)
-		c.add(&source{feed: f}, &pool.Event{Payload: make([]byte, size)}, nil)
+		c.add(&source{feed: f}, &pool.Event{Topic: topicOf(f, "t"), Payload: make([]byte, size)})
 		if next, _, _ := b.put(f, c); cap(next.bytes) != chunkSize || len(next.entries) > 0 {
 			t.Errorf("after an event of %d bytes the reader goes on with a chunk of %d", size, cap(next.bytes))
 		}
@@ -291,8 +298,8 @@ func TestAChunkForOneLargeEventIsNotKept(t *testing.T) {
 func TestAReaderPausesWhenMuchWaitsAndOnlyInFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCore(Options{Buffer: 2 * muchWaits})
-		b := c.Feed("f").Batch()
-		e := event(benchBody)
+		f := c.Feed("f")
+		b, e := f.Batch(), event(f, benchBody)
 		begin := time.Now()
 		b.Add(e)
 		b.Flush()

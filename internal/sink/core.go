@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"feedmux/internal/cause"
+	"feedmux/internal/notices"
 	"feedmux/internal/subject"
 	"feedmux/pool"
 )
@@ -29,6 +31,7 @@ type Options struct {
 	Buffer  int64         // bytes of events that may wait for NATS
 	Headers Headers
 	Drain   time.Duration // how long Run goes on at its end with what still waits; 0: 5 s
+	Start   uint64        // random for this start: a part of each gap's id
 	Log     *slog.Logger
 }
 
@@ -37,8 +40,10 @@ type Core struct {
 	opts    Options
 	log     *slog.Logger
 	buffer  *buffer
-	notices notices
+	notices *notices.Queue
 	link    *link
+
+	confirmEvery time.Duration // so far a delivery gap reaches back, if the server answers at once
 
 	mu    sync.Mutex
 	feeds []*feed
@@ -50,18 +55,27 @@ func NewCore(o Options) *Core {
 		o.Drain = 5 * time.Second
 	}
 	return &Core{
-		opts:   o,
-		log:    o.Log,
-		buffer: newBuffer(o.Buffer),
-		link:   newLink(o.Log),
+		opts:    o,
+		log:     o.Log,
+		buffer:  newBuffer(o.Buffer),
+		notices: notices.New(),
+		link:    newLink(o.Log),
+
+		confirmEvery: time.Second,
 	}
 }
 
 // Feed makes the sink of one feed. It is called once for each name.
 func (c *Core) Feed(name string) pool.Sink {
-	f := &feed{core: c, name: name, dropped: make(map[Reason]*atomic.Uint64)}
+	f := &feed{
+		core: c, name: name,
+		dropped: make(map[Reason]*atomic.Uint64), gaps: make(map[cause.Cause]*atomic.Uint64),
+	}
 	for _, r := range Reasons() {
 		f.dropped[r] = new(atomic.Uint64)
+	}
+	for _, c := range []cause.Cause{cause.NATSBroke, cause.NATSOverflow} {
+		f.gaps[c] = new(atomic.Uint64)
 	}
 	c.buffer.addFeed(f)
 	c.mu.Lock()
@@ -74,23 +88,31 @@ func (c *Core) Feed(name string) pool.Sink {
 type feed struct {
 	core      *Core
 	name      string
-	used      int64  // bytes in the buffer; guarded by the buffer's lock
 	said      uint64 // how many drops were logged; owned by the publisher
 	published atomic.Uint64
 	dropped   map[Reason]*atomic.Uint64 // every reason is there from the start
+	gaps      map[cause.Cause]*atomic.Uint64
+
+	// Guarded by the buffer's lock.
+	used       int64     // bytes in the buffer
+	overflow   []*mark   // topics of which events found no room, and that was not announced yet
+	overflowAt time.Time // when the last of them came
 }
+
+// Topic makes the topic's Mark.
+func (f *feed) Topic(t *pool.Topic) { t.Mark = &mark{feed: f, topic: t} }
 
 // Batch makes what one reader gathers its events in.
 func (f *feed) Batch() pool.Batch { return newBatch(f, f.core.buffer.spareChunk()) }
 
-// Notice queues body. When too many wait, the oldest is dropped and counted.
-func (f *feed) Notice(to string, body []byte) {
+// Notice queues n, or merges it into those that wait. When too many do, the oldest is dropped and counted.
+func (f *feed) Notice(to string, n pool.Notice) {
 	c := f.core
 	if len(to) > subject.MaxLength {
-		c.notices.count(false)
+		c.notices.Count(false)
 		return
 	}
-	c.notices.add(notice{to, body})
+	c.notices.Add(to, n)
 	c.buffer.kick()
 }
 
@@ -120,21 +142,15 @@ type Stats struct {
 	Buffer     int64         `json:"buffer"`     // bytes that wait
 	Oldest     time.Duration `json:"-"`          // how long the oldest event has waited, if any does
 	Feeds      []FeedStats   `json:"feeds"`      // in the order in which they were made
-	Notices    NoticeStats   `json:"notices"`
+	Notices    notices.Stats `json:"notices"`
 }
 
 // FeedStats is what became of one feed's events.
 type FeedStats struct {
-	Feed      string            `json:"feed"`
-	Published uint64            `json:"published"` // handed to the NATS client
-	Dropped   map[Reason]uint64 `json:"dropped"`   // holds every Reason
-}
-
-// NoticeStats is what became of the notices.
-type NoticeStats struct {
-	Waiting int    `json:"waiting"`
-	Sent    uint64 `json:"sent"`
-	Dropped uint64 `json:"dropped"`
+	Feed      string                 `json:"feed"`
+	Published uint64                 `json:"published"` // handed to the NATS client
+	Dropped   map[Reason]uint64      `json:"dropped"`   // holds every Reason
+	Gaps      map[cause.Cause]uint64 `json:"gaps"`      // at delivery: one for each topic and time
 }
 
 // Stats may be called by any goroutine at any time. It never waits for NATS.
@@ -145,7 +161,7 @@ func (c *Core) Stats() Stats {
 	if !since.IsZero() {
 		s.Oldest = time.Since(since)
 	}
-	s.Notices = c.notices.stats()
+	s.Notices = c.notices.Stats()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.feeds {
@@ -153,7 +169,13 @@ func (c *Core) Stats() Stats {
 		for r, n := range f.dropped {
 			dropped[r] = n.Load()
 		}
-		s.Feeds = append(s.Feeds, FeedStats{Feed: f.name, Published: f.published.Load(), Dropped: dropped})
+		gaps := make(map[cause.Cause]uint64, len(f.gaps))
+		for c, n := range f.gaps {
+			gaps[c] = n.Load()
+		}
+		s.Feeds = append(s.Feeds, FeedStats{
+			Feed: f.name, Published: f.published.Load(), Dropped: dropped, Gaps: gaps,
+		})
 	}
 	return s
 }

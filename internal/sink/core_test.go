@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
 
+	"feedmux/internal/notices"
 	"feedmux/internal/subject"
 	"feedmux/pool"
 )
@@ -33,7 +34,7 @@ func TestEventsOfManyReadersArriveInTheOrderOfEach(t *testing.T) {
 	failed := make(chan error, readers)
 	for r := range readers {
 		go func() {
-			e := &pool.Event{Subject: fmt.Sprint("feed.f.", r), Received: time.Now()}
+			e := eventOf(topicOf(c.feed, strconv.Itoa(r)), "")
 			for i := range each {
 				e.Payload = strconv.AppendInt(e.Payload[:0], int64(i), 10) // reused: the sink copies
 				if err := publish(c.feed, e); err != nil {
@@ -168,7 +169,7 @@ func TestAFullBufferDropsTheNewestAndCountsThem(t *testing.T) {
 	c := startCore(t, Options{URL: p.url(), Buffer: fit * (int64(len(bodies[0])) + entrySize)})
 	c.publish(t, bodies[:fit]...)
 	for _, body := range bodies[fit:] {
-		if err := publish(c.feed, event(body)); !errors.Is(err, errFull) {
+		if err := publish(c.feed, event(c.feed, body)); !errors.Is(err, errFull) {
 			t.Fatalf("Publish says %v, want errFull", err)
 		}
 	}
@@ -200,13 +201,15 @@ func TestAnEventWithoutAUsableSubjectIsDropped(t *testing.T) {
 	s := startServer(t, nil)
 	sub := subscribe(t, s.ClientURL(), ">")
 	c := startCore(t, Options{URL: s.ClientURL()})
-	if err := publish(c.feed, &pool.Event{Subject: strings.Repeat("a", subject.MaxLength+1)}); !errors.Is(err, subject.ErrTooLong) {
+	long, none := topicOf(c.feed, strings.Repeat("a", subject.MaxLength)), topicOf(c.feed, "")
+	none.Subject = ""
+	if err := publish(c.feed, eventOf(long, "")); !errors.Is(err, subject.ErrTooLong) {
 		t.Errorf("Publish says %v, want subject.ErrTooLong", err)
 	}
-	if err := publish(c.feed, &pool.Event{Subject: ""}); err != nil {
+	if err := publish(c.feed, eventOf(none, "")); err != nil {
 		t.Error(err)
 	}
-	c.feed.Notice(strings.Repeat("a", subject.MaxLength+1), nil)
+	c.feed.Notice(strings.Repeat("a", subject.MaxLength+1), new(pool.TopicNotice))
 	c.publish(t, "next")
 	sub.want(t, "next")
 	sub.wantNoMore(t)
@@ -222,18 +225,22 @@ func TestStopDeliversWhatWaits(t *testing.T) {
 	c := startCore(t, Options{URL: s.ClientURL()})
 	bodies := sequence(5000)
 	c.publish(t, bodies...)
-	c.feed.Notice("feedmux.feed.f", []byte("notice"))
+	c.feed.Notice(note("t"))
 	if err := c.stop(); err != nil {
 		t.Fatal(err)
 	}
 	got := make(map[string]bool)
 	for range len(bodies) + 1 {
-		got[string(sub.next(t).Data)] = true
+		if m := sub.next(t); m.Subject == "feed.f.t" {
+			got[string(m.Data)] = true
+		} else {
+			got[m.Subject] = true
+		}
 	}
-	if len(got) != len(bodies)+1 || !got["notice"] {
+	if len(got) != len(bodies)+1 || !got["feedmux.topic.f.t"] {
 		t.Errorf("%d different messages came, want %d", len(got), len(bodies)+1)
 	}
-	if err := publish(c.feed, event("late")); !errors.Is(err, errClosed) {
+	if err := publish(c.feed, event(c.feed, "late")); !errors.Is(err, errClosed) {
 		t.Errorf("Publish after the end says %v, want errClosed", err)
 	}
 	if c.dropped(Drain) != 1 || c.Stats().Connected {
@@ -266,7 +273,7 @@ func TestStopSaysHowMuchWasLeftBehind(t *testing.T) {
 	const drain = 100 * time.Millisecond
 	c := startCore(t, Options{URL: p.url(), Drain: drain})
 	c.publish(t, "a", "b", "c")
-	c.feed.Notice("feedmux.feed.f", nil)
+	c.feed.Notice(note("t"))
 	begin := time.Now()
 	if err := c.stop(); err == nil || !strings.Contains(err.Error(), "3 events and 1 notices") {
 		t.Errorf("Run says %v, want 3 events and 1 notices", err)
@@ -320,7 +327,7 @@ func TestPublishNeverWaitsForAServerThatStalls(t *testing.T) {
 	body := strings.Repeat("x", 10_000)
 	accepted := 0
 	for published, full := uint64(0), 0; full < 20; {
-		switch err := publish(c.feed, event(body)); {
+		switch err := publish(c.feed, event(c.feed, body)); {
 		case err == nil:
 			accepted++
 		case errors.Is(err, errFull):
@@ -351,7 +358,7 @@ func TestAServerThatStallsIsLeftAndNothingIsRepeated(t *testing.T) {
 	pad := strings.Repeat("x", 10_000)
 	n := 0
 	for c.Stats().Connected {
-		if publish(c.feed, event(fmt.Sprintf("%d %s", n, pad))) == nil {
+		if publish(c.feed, event(c.feed, fmt.Sprintf("%d %s", n, pad))) == nil {
 			n++
 		} else {
 			time.Sleep(time.Millisecond)
@@ -360,7 +367,7 @@ func TestAServerThatStallsIsLeftAndNothingIsRepeated(t *testing.T) {
 	p.cut()
 	p.flow()
 	p.mend(t)
-	eventually(t, "there is room", func() bool { return publish(c.feed, event("last x")) == nil })
+	eventually(t, "there is room", func() bool { return publish(c.feed, event(c.feed, "last x")) == nil })
 	previous := -1
 	for {
 		first, _, _ := strings.Cut(string(sub.next(t).Data), " ")
@@ -404,7 +411,10 @@ func TestAConnectionThatCannotBeWrittenToIsLeft(t *testing.T) {
 }
 
 // stuckDialer dials connections that can be made to take no more bytes.
-type stuckDialer struct{ last atomic.Pointer[stuckConn] }
+type stuckDialer struct {
+	last  atomic.Pointer[stuckConn]
+	dials atomic.Int32
+}
 
 type stuckConn struct {
 	net.Conn
@@ -412,6 +422,7 @@ type stuckConn struct {
 }
 
 func (d *stuckDialer) Dial(network, addr string) (net.Conn, error) {
+	d.dials.Add(1)
 	nc, err := net.Dial(network, addr)
 	c := &stuckConn{Conn: nc}
 	d.last.Store(c)
@@ -443,11 +454,11 @@ func TestAnAttemptWithoutAConnectionCostsNothing(t *testing.T) {
 			p := &publisher{Core: c, pace: rate.NewLimiter(rate.Inf, 0)}
 			eventually(t, "it is connected", func() bool { return p.work(t.Context(), t.Context()) == idle })
 			end(t, p, x)
-			if err := publish(f, event("event")); err != nil {
+			if err := publish(f, event(f, "event")); err != nil {
 				t.Fatal(err)
 			}
-			f.Notice("feedmux.feed.f", []byte("notice 1"))
-			f.Notice("feedmux.feed.f", []byte("notice 2"))
+			f.Notice(note("1"))
+			f.Notice(note("2"))
 			p.chunk = p.buffer.next()
 			if got := p.sendNotices(false); got != away {
 				t.Errorf("sendNotices says %v, want %v", got, away)
@@ -461,11 +472,11 @@ func TestAnAttemptWithoutAConnectionCostsNothing(t *testing.T) {
 					t.Errorf("%d events are counted as dropped: %s", n, reason)
 				}
 			}
-			if st.Notices != (NoticeStats{Waiting: 2}) {
+			if st.Notices != (notices.Stats{Waiting: 2}) {
 				t.Errorf("the notices are %+v, want two that wait", st.Notices)
 			}
-			if n, _ := c.notices.take(); string(n.body) != "notice 1" {
-				t.Errorf("the first notice is %q now", n.body)
+			if n := c.notices.Take(); n.Subject != "feedmux.topic.f.1" {
+				t.Errorf("the first notice is %v now", n)
 			}
 			p.close()
 		})
@@ -503,8 +514,9 @@ func TestForbiddenSubjectsAreCounted(t *testing.T) {
 	sub := subscribe(t, "nats://reader:r@"+host, "feed.>")
 	c := startCore(t, Options{URL: "nats://writer:hunter2@" + host})
 	c.publish(t, "a")
+	secret := topicOf(c.feed, "secret")
 	for range 3 {
-		if err := publish(c.feed, &pool.Event{Subject: "feed.f.secret"}); err != nil {
+		if err := publish(c.feed, eventOf(secret, "")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -573,14 +585,15 @@ func TestFullHeadersSayAllOfAnEvent(t *testing.T) {
 	c := startCore(t, Options{URL: p.url(), Headers: HeadersFull})
 	at := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.FixedZone("", 3600))
 	for i, topic := range []string{"video.1", "two\r\nlines: x"} {
+		known := topicOf(c.feed, topic)
+		known.Subject = "feed.f.t"
 		e := &pool.Event{
-			Subject: "feed.f.t", Topic: []byte(topic), Payload: []byte("body"), ID: []byte("id"),
-			Slot: 3, Life: 17, Seq: uint64(i + 1), Received: at,
+			Topic: known, Payload: []byte("body"), ID: []byte("id"), Slot: 3, Life: 17, Seq: uint64(i + 1), Received: at,
 		}
 		if err := publish(c.feed, e); err != nil {
 			t.Fatal(err)
 		}
-		copy(e.Topic, "????????????")
+		copy(e.Payload, "????")
 	}
 	p.mend(t) // a server that is not known yet is not one without headers
 	for i, topic := range []string{"video.1", "two  lines: x"} {
@@ -627,13 +640,14 @@ func TestNoticesGoBeforeTheEventsThatWait(t *testing.T) {
 	p.cut()
 	c := startCore(t, Options{URL: p.url()})
 	c.publish(t, "event 1", "event 2")
-	c.feed.Notice("feedmux.feed.f", []byte("notice 1"))
-	c.feed.Notice("feedmux.feed.f", []byte("notice 2"))
+	c.feed.Notice(note("1"))
+	c.feed.Notice(note("2"))
 	p.mend(t)
-	sub.want(t, "notice 1", "notice 2", "event 1", "event 2")
-	c.feed.Notice("feedmux.feed.f", []byte("notice 3")) // wakes a publisher that is idle
-	sub.want(t, "notice 3")
-	if got, want := c.Stats().Notices, (NoticeStats{Sent: 3}); got != want {
+	sub.wantNotes(t, "1", "2")
+	sub.want(t, "event 1", "event 2")
+	c.feed.Notice(note("3")) // wakes a publisher that is idle
+	sub.wantNotes(t, "3")
+	if got, want := c.Stats().Notices, (notices.Stats{Sent: 3}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
@@ -644,40 +658,41 @@ func TestNoticesAreSpreadAndEventsDoNotWaitForThem(t *testing.T) {
 	sub := subscribe(t, s.ClientURL(), ">")
 	c := NewCore(Options{URL: s.ClientURL(), Buffer: 1 << 20, Log: slog.New(slog.DiscardHandler)})
 	f := c.Feed("f")
-	for _, body := range []string{"notice 1", "notice 2", "notice 3", "notice 4"} {
-		f.Notice("feedmux.feed.f", []byte(body))
+	for _, topic := range []string{"1", "2", "3", "4"} {
+		f.Notice(note(topic))
 	}
-	if err := publish(f, event("event")); err != nil {
+	if err := publish(f, event(f, "event")); err != nil {
 		t.Fatal(err)
 	}
 	p := &publisher{Core: c, pace: rate.NewLimiter(0, 2)}
 	ctx, cancel := context.WithCancel(t.Context())
 	eventually(t, "the notices are throttled", func() bool { return p.work(ctx, t.Context()) == throttled })
-	sub.want(t, "notice 1", "notice 2", "event")
+	sub.wantNotes(t, "1", "2")
+	sub.want(t, "event")
 	sub.wantNoMore(t)
 	cancel() // at the end there is no time for that
-	if got := p.work(ctx, t.Context()); got != idle {
-		t.Errorf("state %v, want %v", got, idle)
-	}
-	if err := p.finish(t.Context()); err != nil {
+	eventually(t, "nothing waits", func() bool {
+		return p.work(ctx, t.Context()) == idle && !p.anythingWaits()
+	})
+	if err := p.finish(nil); err != nil {
 		t.Fatal(err)
 	}
-	sub.want(t, "notice 3", "notice 4")
+	sub.wantNotes(t, "3", "4")
 }
 
 func TestTooManyNoticesDropTheOldest(t *testing.T) {
 	c := NewCore(Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Buffer: 1 << 20})
 	f := c.Feed("f")
-	for i := range maxNotices + 2 {
-		f.Notice("feedmux.feed.f", []byte(strconv.Itoa(i)))
+	for i := range notices.Max + 2 {
+		f.Notice(note(strconv.Itoa(i)))
 	}
-	n, _ := c.notices.take()
-	if string(n.body) != "2" {
-		t.Errorf("the oldest notice is %s, want 2", n.body)
+	n := c.notices.Take()
+	if n.Subject != "feedmux.topic.f.2" {
+		t.Errorf("the oldest notice is %s, want that about 2", n.Subject)
 	}
-	f.Notice("feedmux.feed.f", nil)
-	c.notices.untake(n) // no room for it now
-	if got, want := c.Stats().Notices, (NoticeStats{Waiting: maxNotices, Dropped: 3}); got != want {
+	f.Notice(note("another"))
+	c.notices.Untake(false, n) // no room for it now
+	if got, want := c.Stats().Notices, (notices.Stats{Waiting: notices.Max, Dropped: 3}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
@@ -686,8 +701,9 @@ func TestAnEventAllocatesNothing(t *testing.T) {
 	for _, headers := range []Headers{HeadersMinimal, HeadersFull} {
 		for _, burst := range []int{1, 100} {
 			c := NewCore(Options{Buffer: 16 << 20, Headers: headers})
-			b := c.Feed("f").Batch()
-			e := event(strings.Repeat("x", 309))
+			f := c.Feed("f")
+			b, e := f.Batch(), event(f, strings.Repeat("x", 309))
+			w, answer := new(windows), make(chan error, 1)
 			run := func() {
 				for i := range 500 {
 					b.Add(e)
@@ -695,7 +711,14 @@ func TestAnEventAllocatesNothing(t *testing.T) {
 						b.Flush()
 					}
 				}
-				for c.buffer.next() != nil { // the publisher's part
+				for chunk := c.buffer.next(); chunk != nil; chunk = c.buffer.next() { // the publisher's part
+					for i := range chunk.entries {
+						w.event(&chunk.entries[i])
+					}
+					w.filling = 1 - w.filling
+					answer <- nil
+					w.answer = answer
+					w.settle()
 				}
 			}
 			run()

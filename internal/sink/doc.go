@@ -10,7 +10,7 @@
 // When much waits, readers pause for a moment after each burst, so that the publisher gets its share of the processors.
 // While NATS is away events wait in the buffer. Past its bound the newest are dropped and counted. What was handed to
 // the NATS client when a connection broke, but had not reached the server, is lost: that is what "at most once" means.
-//
-// Embedded runs a nats-server inside the process. The daemon has a secret of its own there; everybody else on the port
-// may only subscribe to what feedmux publishes.
+// Both are announced as gaps: of the dropped events exactly; of the others from the last flush that the server had
+// confirmed, which the publisher asks for about once a second (confirm.go). Notices that wait are merged (notices.go),
+// and sent again if nobody confirmed them.
 package sink

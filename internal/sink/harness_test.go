@@ -3,8 +3,8 @@ package sink
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -19,6 +19,7 @@ import (
 
 	"feedmux/internal/subject"
 	"feedmux/pool"
+	"feedmux/shard"
 )
 
 func TestMain(m *testing.M) {
@@ -124,7 +125,7 @@ type running struct {
 	err    error
 }
 
-// startCore runs a Core with one feed, "f". Its connection is tried again after 10 ms.
+// startCore runs a Core with one feed, "f". Its connection is tried again after 10 ms, and confirms every 20 ms.
 func startCore(t testing.TB, o Options) *running {
 	t.Helper()
 	log := new(logBuffer)
@@ -135,7 +136,7 @@ func startCore(t testing.TB, o Options) *running {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{Core: NewCore(o), log: log, cancel: cancel, ended: make(chan error, 1)}
-	r.feed = r.Feed("f")
+	r.feed, r.confirmEvery = r.Feed("f"), 20*time.Millisecond
 	go func() { r.ended <- r.Run(ctx) }()
 	t.Cleanup(func() { r.stop() })
 	return r
@@ -153,7 +154,7 @@ func (r *running) stop() error {
 func (r *running) publish(t testing.TB, bodies ...string) {
 	t.Helper()
 	for _, body := range bodies {
-		if err := publish(r.feed, event(body)); err != nil {
+		if err := publish(r.feed, event(r.feed, body)); err != nil {
 			t.Fatalf("publishing %.80q: %v", body, err)
 		}
 	}
@@ -166,8 +167,34 @@ func (r *running) wantConnected(t testing.TB, connected bool) {
 
 func (r *running) dropped(reason Reason) uint64 { return r.Stats().Feeds[0].Dropped[reason] }
 
-func event(body string) *pool.Event {
-	return &pool.Event{Subject: "feed.f.t", Topic: []byte("t"), Payload: []byte(body), Received: time.Now()}
+// topicOf makes a topic that the sink knows.
+func topicOf(s pool.Sink, name string) *pool.Topic {
+	t := &pool.Topic{Name: shard.Topic(name), Subject: "feed.f." + name}
+	s.Topic(t)
+	return t
+}
+
+// event is one of the topic "t".
+func event(s pool.Sink, body string) *pool.Event { return eventOf(topicOf(s, "t"), body) }
+
+func eventOf(t *pool.Topic, body string) *pool.Event {
+	return &pool.Event{Topic: t, Payload: []byte(body), Received: time.Now()}
+}
+
+// note is a notice about a topic.
+func note(topic string) (subject string, n pool.Notice) {
+	return "feedmux.topic.f." + topic, &pool.TopicNotice{Feed: "f", Topic: shard.Topic(topic), State: "confirmed"}
+}
+
+// wantNotes receives exactly these, in order.
+func (s *subscriber) wantNotes(t testing.TB, topics ...string) {
+	t.Helper()
+	for _, topic := range topics {
+		var n pool.TopicNotice
+		if m := s.next(t); json.Unmarshal(m.Data, &n) != nil || string(n.Topic) != topic {
+			t.Fatalf("%.300s came, want a notice about %s", m.Data, topic)
+		}
+	}
 }
 
 // proxy stands between a client and a server, so that a connection can be cut or stalled while the server goes on.
@@ -178,6 +205,7 @@ type proxy struct {
 	l       net.Listener
 	conns   []net.Conn
 	stalled chan struct{} // nil, or closed when bytes to the server may flow again
+	pongs   int           // that went to the client
 	wg      sync.WaitGroup
 }
 
@@ -245,7 +273,16 @@ func (p *proxy) serve(client net.Conn) {
 	})
 	p.wg.Go(func() {
 		defer client.Close()
-		io.Copy(client, server)
+		b := make([]byte, 4096)
+		for {
+			n, err := server.Read(b)
+			if _, bad := client.Write(b[:n]); err != nil || bad != nil {
+				return
+			}
+			p.mu.Lock()
+			p.pongs += bytes.Count(b[:n], []byte("PONG\r\n"))
+			p.mu.Unlock()
+		}
 	})
 }
 
@@ -278,6 +315,13 @@ func (p *proxy) flow() {
 		close(p.stalled)
 		p.stalled = nil
 	}
+}
+
+// confirmed is how often the server answered a ping.
+func (p *proxy) confirmed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pongs
 }
 
 // tell sends protocol text to the clients, as if it came from the server.
@@ -327,7 +371,7 @@ func publish(s pool.Sink, e *pool.Event) error {
 	b.Flush()
 	chunks.Put(b.chunk)
 	switch fullNow, lateNow, longNow := count(); {
-	case longNow > long && len(e.Subject) > subject.MaxLength:
+	case longNow > long && len(e.Topic.Subject) > subject.MaxLength:
 		return subject.ErrTooLong
 	case fullNow > full:
 		return errFull

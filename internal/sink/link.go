@@ -25,13 +25,13 @@ type link struct {
 	turns      *rate.Limiter // log lines about ups and downs
 	failures   *rate.Limiter // … about attempts to connect
 	complaints *rate.Limiter // … about messages
-	changed    chan struct{} // one slot: the connection came up, or is gone for good
+	changed    chan struct{} // one slot: the connection came up or broke, or NATS confirmed something
 
 	mu         sync.Mutex
 	connected  bool
 	gone       bool // the client gave up: it needs a successor
 	server     string
-	ups        uint64
+	ups, downs uint64
 	violations uint64
 }
 
@@ -78,6 +78,7 @@ func (l *link) connect(o Options) (*nats.Conn, error) {
 		nats.ErrorHandler(l.complained),
 		nats.ClosedHandler(l.closed),
 	}, o.Connect...)
+	options = append(options, wires)
 	l.mu.Lock()
 	l.gone = false
 	l.mu.Unlock()
@@ -103,7 +104,9 @@ func (l *link) up(nc *nats.Conn) {
 func (l *link) down(_ *nats.Conn, err error) {
 	l.mu.Lock()
 	l.connected = false
+	l.downs++
 	l.mu.Unlock()
+	l.signal()
 	if err != nil && l.turns.Allow() { // none: the daemon ends
 		l.log.Warn("NATS disconnected", "error", err)
 	}
@@ -133,6 +136,7 @@ func (l *link) closed(*nats.Conn) {
 	l.mu.Lock()
 	l.connected = false
 	l.gone = true
+	l.downs++
 	l.mu.Unlock()
 	l.signal()
 }
@@ -144,10 +148,11 @@ func (l *link) signal() {
 	}
 }
 
-func (l *link) state() (connected, gone bool) {
+// state says how the connection is, and how often it broke.
+func (l *link) state() (connected, gone bool, downs uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.connected, l.gone
+	return l.connected, l.gone, l.downs
 }
 
 func (l *link) stats() Stats {

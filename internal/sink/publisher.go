@@ -2,18 +2,23 @@ package sink
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
+
+	"feedmux/internal/notices"
 )
 
 const (
 	noticeRate  = 5000 // a second, after a burst: what a restart or an outage brings is spread
 	noticeBurst = 10000
+	lookAgain   = 250 * time.Millisecond // while something has to be confirmed or announced
 )
 
 // publisher empties the buffer into one NATS connection after another. Run owns it.
@@ -25,6 +30,12 @@ type publisher struct {
 	chunk  *chunk // the one under way
 	done   int    // how many of its events are done with
 	msg    *nats.Msg
+
+	downs   uint64         // of the link, as far as their gaps were announced
+	windows windows        // what NATS has not confirmed
+	asking  sync.WaitGroup // those who ask it to
+	gapID   uint64
+
 	looked time.Time // for events that were dropped
 	said   time.Time // … and logged
 }
@@ -51,7 +62,7 @@ func (c *Core) Run(ctx context.Context) error {
 		state := p.work(ctx, late)
 		p.sayLosses()
 		if late.Err() != nil || ctx.Err() != nil && !p.anythingWaits() {
-			return p.finish(late)
+			return p.finish(late.Err())
 		}
 		end := ctx.Done()
 		if ctx.Err() != nil {
@@ -59,7 +70,11 @@ func (c *Core) Run(ctx context.Context) error {
 		}
 		switch state {
 		case idle:
-			p.rest(c.buffer.wake, end, time.Minute)
+			d := time.Minute
+			if !p.windows.empty() || c.buffer.overflowing.Load() {
+				d = lookAgain
+			}
+			p.rest(c.buffer.wake, end, d)
 		case throttled:
 			p.rest(c.buffer.wake, end, 10*time.Millisecond)
 		case away:
@@ -106,23 +121,30 @@ func (p *publisher) rest(wake, end <-chan struct{}, d time.Duration) {
 
 func (p *publisher) anythingWaits() bool {
 	bytes, _ := p.buffer.waiting()
-	return bytes > 0 || !p.notices.empty()
+	return bytes > 0 || !p.notices.Empty() || !p.windows.empty() || p.buffer.overflowing.Load()
 }
 
 // work publishes, notices first, until there is a reason to rest or late ends.
 func (p *publisher) work(ctx, late context.Context) state {
-	if !p.connect() {
-		return away
-	}
 	for late.Err() == nil {
+		ending := ctx.Err() != nil
+		if p.buffer.overflowing.Load() {
+			p.overflowed(time.Now(), ending)
+		}
+		if !p.connect() {
+			return away
+		}
+		p.confirm(false)
+		p.windows.begin(p.nc)
 		if p.chunk == nil {
 			p.chunk, p.done = p.buffer.next(), 0
 		}
-		notices := p.sendNotices(ctx.Err() != nil)
+		notices := p.sendNotices(ending)
 		switch {
 		case notices == away:
 			return away
 		case p.chunk == nil:
+			p.confirm(ending)
 			return notices
 		case !p.sendChunk():
 			return away
@@ -132,11 +154,16 @@ func (p *publisher) work(ctx, late context.Context) state {
 	return away
 }
 
-// connect says whether NATS can be tried, and makes a client if there is none that lives: one in every reconnectWait.
+// connect says whether NATS can be tried, announces what was lost with a connection that broke, and makes a client if
+// there is none that lives: one in every reconnectWait.
 // Nothing is tried before the client has heard from its server, because it judges by what the server said: whether
 // headers may be sent, and how long a message may be.
 func (p *publisher) connect() bool {
-	connected, gone := p.link.state()
+	connected, gone, downs := p.link.state()
+	if downs != p.downs {
+		p.downs = downs
+		p.broke()
+	}
 	if gone {
 		p.nc = nil
 	}
@@ -154,27 +181,31 @@ func (p *publisher) connect() bool {
 
 // sendNotices says idle when none is left, throttled when the others have to wait, or away.
 func (p *publisher) sendNotices(hurry bool) state {
-	for !p.notices.empty() {
-		if !hurry && !p.pace.Allow() {
+	for !p.notices.Empty() {
+		if p.windows.inHand() >= notices.Max || !hurry && !p.pace.Allow() {
 			return throttled
 		}
-		n, ok := p.notices.take()
-		if !ok {
-			break
+		n := p.notices.Take()
+		body, err := json.Marshal(n.Body)
+		if err != nil {
+			p.notices.Count(false)
+			continue
 		}
-		err := p.nc.Publish(n.subject, n.body)
+		err = p.nc.Publish(n.Subject, body)
 		switch judge(err) {
 		case sent:
-			p.notices.count(true)
-			continue
+			p.windows.notice(n)
+			p.notices.Count(true)
 		case lost:
-			p.notices.count(false)
-			continue
+			p.notices.Count(false)
 		case broken:
+			p.windows.notice(n) // it may have got through
 			p.reconnect(err)
+			return away
+		case later:
+			p.notices.Untake(false, n)
+			return away
 		}
-		p.notices.untake(n)
-		return away
 	}
 	return idle
 }
@@ -182,21 +213,23 @@ func (p *publisher) sendNotices(hurry bool) state {
 // sendChunk goes on with the chunk under way. It says false when it has to stop before the end.
 func (p *publisher) sendChunk() bool {
 	for ; p.done < len(p.chunk.entries); p.done++ {
-		e, topic, payload := p.chunk.event(p.done)
+		e, payload := p.chunk.event(p.done)
 		var err error
 		if p.opts.Headers == HeadersFull {
-			err = p.nc.PublishMsg(p.message(e, topic, payload))
+			err = p.nc.PublishMsg(p.message(e, payload))
 		} else {
-			err = p.nc.Publish(e.subject, payload)
+			err = p.nc.Publish(e.mark.topic.Subject, payload)
 		}
 		switch judge(err) {
 		case sent:
 			e.from.feed.published.Add(1)
+			p.windows.event(e)
 		case lost:
 			e.from.feed.dropped[reason(err)].Add(1)
 		case broken:
 			// Not again: an event that takes too long to write would end one connection after another.
 			e.from.feed.dropped[NATSBroke].Add(1)
+			p.windows.event(e)
 			p.done++
 			p.reconnect(err)
 			return false
@@ -208,11 +241,11 @@ func (p *publisher) sendChunk() bool {
 }
 
 // message is the event with all headers. It is the publisher's, and valid until the next call.
-func (p *publisher) message(e *entry, topic, payload []byte) *nats.Msg {
+func (p *publisher) message(e *entry, payload []byte) *nats.Msg {
 	if p.msg == nil {
 		p.msg = &nats.Msg{Header: nats.Header{}}
 	}
-	p.msg.Subject, p.msg.Data = e.subject, payload
+	p.msg.Subject, p.msg.Data = e.mark.topic.Subject, payload
 	set := func(name, value string) {
 		if v := p.msg.Header[name]; v != nil {
 			v[0] = value
@@ -221,7 +254,7 @@ func (p *publisher) message(e *entry, topic, payload []byte) *nats.Msg {
 		}
 	}
 	// The client makes spaces of line breaks and cuts spaces at the ends: the subject says exactly what the topic is.
-	set("Feedmux-Topic", string(topic))
+	set("Feedmux-Topic", string(e.mark.topic.Name))
 	set("Feedmux-Received", time.Unix(0, e.received).UTC().Format(time.RFC3339Nano))
 	set("Feedmux-Slot", strconv.Itoa(e.from.slot))
 	set("Feedmux-Life", strconv.Itoa(e.from.life))
@@ -267,30 +300,28 @@ func reason(err error) Reason {
 func (p *publisher) reconnect(err error) {
 	p.link.complained(nil, nil, fmt.Errorf("writing: %w", err))
 	p.nc.ForceReconnect() // fails if the client has given up: then it is replaced
+	p.broke()
 }
 
-// finish flushes and closes the connection, and counts what is left.
-func (p *publisher) finish(late context.Context) error {
-	var unconfirmed error
+// finish closes the connection and counts what is left. late says why Run does not wait for that to be sent, if it does
+// not.
+func (p *publisher) finish(late error) error {
+	unconfirmed := !p.windows.empty()
 	if p.nc != nil {
-		if connected, _ := p.link.state(); connected {
-			flush, cancel := context.WithTimeout(late, p.opts.Drain) // the client wants to see a deadline
-			unconfirmed = p.nc.FlushWithContext(flush)
-			cancel()
-		}
 		p.close()
 	}
+	p.asking.Wait() // they end with their connections
 	events := 0
 	p.buffer.close(p.done, func(f *feed) {
 		f.dropped[Drain].Add(1)
 		events++
 	})
-	notices := p.notices.stats().Waiting
+	notices := p.notices.Stats().Waiting
 	switch {
 	case events > 0 || notices > 0:
 		return fmt.Errorf("draining: %d events and %d notices were left behind", events, notices)
-	case unconfirmed != nil:
-		return fmt.Errorf("draining: waiting for NATS to confirm the last events: %w", unconfirmed)
+	case unconfirmed:
+		return fmt.Errorf("draining: waiting for NATS to confirm the last events: %w", late)
 	}
 	return nil
 }
@@ -299,7 +330,7 @@ func (p *publisher) finish(late context.Context) error {
 func (p *publisher) close() {
 	p.nc.Close()
 	for {
-		if _, gone := p.link.state(); gone {
+		if _, gone, _ := p.link.state(); gone {
 			return
 		}
 		<-p.link.changed

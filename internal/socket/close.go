@@ -36,7 +36,7 @@ func (c *Conn) parseClose(payload []byte) error {
 	case !utf8.ValidString(reason):
 		return &ProtocolError{Code: 1007, Reason: "Close frame whose reason is not UTF-8"}
 	}
-	return &CloseError{Code: int(code), Reason: c.secrets.Replace(reason)}
+	return &CloseError{Code: int(code), Reason: c.Redact(reason)}
 }
 
 // Leave begins the close handshake: it sends one Close frame, taking one second at most, after which nothing leaves.

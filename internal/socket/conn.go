@@ -23,9 +23,10 @@ const (
 
 // Conn is one WebSocket connection. See the package comment for who may call what.
 type Conn struct {
-	wire    *wire    // the raw connection
-	stream  net.Conn // the same, or TLS over it
-	secrets *strings.Replacer
+	wire    *wire             // the raw connection
+	stream  net.Conn          // the same, or TLS over it
+	secrets *strings.Replacer // of the handshake
+	told    told
 
 	// Owned by the goroutine that calls Read.
 	br         *bufio.Reader

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -91,7 +92,7 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	case err != nil && w == nil:
 		return nil, fmt.Errorf("connecting: %w", err)
 	case err != nil:
-		return nil, handshakeError(err, w, secure)
+		return nil, handshakeError(err, w, secure, t.secrets)
 	}
 	w.budget = -1
 	if br == nil {
@@ -148,7 +149,7 @@ func tlsConfig(c *tls.Config, host string) *tls.Config {
 }
 
 // handshakeError sorts what went wrong between the TCP connection and the 101.
-func handshakeError(err error, w *wire, secure *tls.Conn) error {
+func handshakeError(err error, w *wire, secure *tls.Conn, secrets *strings.Replacer) error {
 	var rejected *ws.ConnectionRejectedError
 	switch {
 	case errors.As(err, &rejected),
@@ -160,7 +161,7 @@ func handshakeError(err error, w *wire, secure *tls.Conn) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = ErrNoClose
 	case secure != nil && failedInTLS(err, w, secure):
-		return &TLSError{Err: err}
+		return &TLSError{Err: err, secrets: secrets}
 	}
 	return fmt.Errorf("handshake: %w", err)
 }

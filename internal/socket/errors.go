@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -87,9 +88,18 @@ func (e *RejectedError) Unwrap() error { return e.Err }
 // TLSError is a TLS handshake that failed: an alert from the peer (errors.As finds a tls.AlertError), a certificate that
 // was not accepted (it finds the x509 error), something that is not TLS (a tls.RecordHeaderError), or terms on which the
 // two sides do not meet.
-type TLSError struct{ Err error }
+type TLSError struct {
+	Err     error             // may quote the peer's certificate
+	secrets *strings.Replacer // for that; nil: there are none
+}
 
-func (e *TLSError) Error() string { return "TLS: " + e.Err.Error() }
+func (e *TLSError) Error() string {
+	text := e.Err.Error()
+	if e.secrets != nil {
+		text = e.secrets.Replace(text)
+	}
+	return "TLS: " + text
+}
 
 func (e *TLSError) Unwrap() error { return e.Err }
 

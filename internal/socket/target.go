@@ -56,8 +56,11 @@ func newTarget(rawURL string, header http.Header, secrets []string) (*target, er
 	return t, nil
 }
 
-// hider replaces the secrets of a handshake wherever a peer echoes them. Words of fewer than six bytes are left: they
-// are no secrets, and cutting them out would make other words unreadable.
+// leastSecret is the length of a secret in bytes. Shorter words are left: they are none, and cutting them out would make
+// other words unreadable.
+const leastSecret = 6
+
+// hider replaces the secrets of a handshake wherever a peer echoes them.
 func hider(u *url.URL, header http.Header, secrets []string) *strings.Replacer {
 	words := append([]string{u.RawQuery, u.User.Username()}, secrets...)
 	if password, ok := u.User.Password(); ok {
@@ -80,7 +83,7 @@ func hider(u *url.URL, header http.Header, secrets []string) *strings.Replacer {
 	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
 	for _, w := range words {
-		if len(w) >= 6 {
+		if len(w) >= leastSecret {
 			pairs = append(pairs, w, "[hidden]")
 		}
 	}

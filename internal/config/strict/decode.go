@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,10 +61,17 @@ func (d *Decoder) Decode(data []byte, root []Field) bool {
 	return true
 }
 
-// syntax tells the one problem of a file that cannot be read as TOML. The parsers' own words are fit to be shown: they
-// quote at most one word or number that stands where a string in quotes should be.
+// quoted matches what the parsers may quote of a value: more than the character at which they stopped.
+var quoted = regexp.MustCompile(`"[^"]{5,}"|'[^']{5,}'`)
+
+// syntax tells the one problem of a file that cannot be read as TOML. What the parsers quote is left out unless it is a
+// key: it may be a secret without its quotes, or the beginning of a string that goes wrong later.
 func (d *Decoder) syntax(line int, err error) {
-	d.ReportAt(Place{File: d.file, Line: line}, "%v", err)
+	text := err.Error()
+	if !strings.HasPrefix(text, "Key ") {
+		text = quoted.ReplaceAllString(text, "…")
+	}
+	d.ReportAt(Place{File: d.file, Line: line}, "%s", text)
 }
 
 // Err is all that is wrong, as Problems in the order of reading, or nil.

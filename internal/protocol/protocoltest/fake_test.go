@@ -20,6 +20,7 @@ func (f fake) Check(shard.Topic) error                             { return nil 
 func (f fake) Endpoint(context.Context) (protocol.Endpoint, error) { return protocol.Endpoint{}, nil }
 func (f fake) Open(protocol.Endpoint) protocol.Session             { return f }
 func (f fake) Ping(out *protocol.Out)                              { f.say("?", nil, out) }
+func (f fake) Renew(protocol.Endpoint)                             {}
 func (f fake) say(s string, asks []shard.Topic, out *protocol.Out) {
 	out.Frames = append(out.Frames, protocol.Frame{Kind: protocol.Text, Payload: []byte(s), Asks: asks})
 }

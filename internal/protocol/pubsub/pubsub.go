@@ -20,6 +20,7 @@ const (
 	Connections         = 10               // "no more than 10 simultaneous" from one address
 	TopicsPerConnection = 50               // a LISTEN for more gets an error
 	FirstAsk            = 15 * time.Second // a connection that has not sent LISTEN by then is closed
+	MoveWithin          = 30 * time.Second // a connection is closed that long after it was sent RECONNECT
 )
 
 // Figures of our own, within those rules.
@@ -66,6 +67,9 @@ type Options struct {
 
 	// AuthTopics need the token, beside those that are known to: "name" stands for itself and for all "name.…".
 	AuthTopics []string
+
+	// FullErrors are the upstream's words for a connection that takes no more topics. Its documents name none.
+	FullErrors []string
 }
 
 // Protocol is Twitch PubSub as one feed uses it.
@@ -73,14 +77,16 @@ type Protocol struct {
 	url        string
 	token      func(context.Context) (string, error)
 	authTopics []string
+	full       []string
 }
 
-// New returns the protocol. It keeps nothing of o.AuthTopics.
+// New returns the protocol. It keeps o.FullErrors.
 func New(o Options) *Protocol {
 	p := &Protocol{
 		url:        o.URL,
 		token:      o.Token,
 		authTopics: slices.Concat(tokenTopics[:], o.AuthTopics),
+		full:       o.FullErrors,
 	}
 	if p.url == "" {
 		p.url = DefaultURL
@@ -96,6 +102,7 @@ func (p *Protocol) Limits() protocol.Limits {
 		SubscribeBatch:      SubscribeBatch,
 		Ping:                PingInterval,
 		FirstAsk:            FirstAsk,
+		MoveWithin:          MoveWithin,
 	}
 }
 
@@ -135,7 +142,7 @@ func bare(token string) string {
 
 // Open starts a session.
 func (p *Protocol) Open(e protocol.Endpoint) protocol.Session {
-	return &session{needsToken: p.needsToken, token: e.Token, asks: make(map[string]ask)}
+	return &session{needsToken: p.needsToken, token: e.Token, redact: e.Redact, full: p.full, asks: make(map[string]ask)}
 }
 
 func (p *Protocol) needsToken(t shard.Topic) bool {

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"unicode/utf16"
@@ -229,10 +230,25 @@ func hex4(in []byte) (r rune, ok bool) {
 // maxDepth is as deep as skip goes. encoding/json stops at 10,000, counted from the outermost.
 const maxDepth = 1000
 
-// skip passes over a value that nobody asked for. It looks only for its end: encoding/json judges what is inside.
+// skip passes over a value that nobody asked for, which encoding/json judges.
 func (s *scanner) skip() bool {
-	start, depth := s.pos, 0
-	for ; s.pos < len(s.msg); s.pos++ {
+	start := s.pos
+	deepest, ok := s.pass()
+	return ok && deepest <= maxDepth && json.Valid(s.msg[start:s.pos])
+}
+
+// value is the next member of an object or array, without white space around it. It is for JSON that is known to be
+// valid.
+func (s *scanner) value() []byte {
+	start := s.pos
+	s.pass()
+	return bytes.Trim(s.msg[start:s.pos], " \t\r\n")
+}
+
+// pass goes to what follows a member of an object or array: a comma, or the end. It looks for that alone, not at what
+// the value is.
+func (s *scanner) pass() (deepest int, ok bool) {
+	for depth := 0; s.pos < len(s.msg); s.pos++ {
 		switch s.msg[s.pos] {
 		case '"':
 			s.pos++
@@ -244,19 +260,17 @@ func (s *scanner) skip() bool {
 			}
 		case '{', '[':
 			depth++
+			deepest = max(deepest, depth)
 		case '}', ']', ',':
 			if depth == 0 {
-				return json.Valid(s.msg[start:s.pos])
+				return deepest, true
 			}
 			if s.msg[s.pos] != ',' {
 				depth--
 			}
 		}
-		if depth > maxDepth {
-			return false
-		}
 	}
-	return false
+	return deepest, false
 }
 
 // next passes over white space and one byte, which it returns: 0 at the end.

@@ -28,7 +28,9 @@ const (
 // session is one life.
 type session struct {
 	needsToken func(shard.Topic) bool
-	token      string // "": there is none
+	token      string                    // "": there is none
+	redact     func(words string) string // nil: as the words are
+	full       []string                  // what the upstream says to a topic too many
 
 	live bool
 	sent int            // frames with a nonce so far
@@ -104,6 +106,9 @@ func (s *session) Ping(out *protocol.Out) {
 	out.Frames = append(out.Frames, protocol.Frame{Kind: protocol.Text, Payload: []byte(`{"type":"PING"}`)})
 }
 
+// Renew takes the token for the LISTENs to come. Those that were accepted stay.
+func (s *session) Renew(e protocol.Endpoint) { s.token = e.Token }
+
 // Message reads one frame. It never ends the life: nothing that the upstream sends is worth the other topics.
 func (s *session) Message(kind protocol.Kind, msg []byte, out *protocol.Out) error {
 	if kind != protocol.Text {
@@ -153,15 +158,15 @@ func (s *session) onResponse(nonce, word string, out *protocol.Out) {
 		return
 	}
 	delete(s.asks, nonce)
-	s.settle(asked.topics, verdict(word, asked.batch), s.readable(word), out)
+	s.settle(asked.topics, s.verdict(word, asked.batch), s.readable(word), out)
 }
 
 // verdict judges the answer to a LISTEN for n topics.
 //
 // The upstream's words are ERR_BADMESSAGE, ERR_BADAUTH, ERR_SERVER and ERR_BADTOPIC. What it says to the 51st topic was
 // never written down, so an unknown word may mean a single topic too many: it is found by asking one by one, and then
-// asked again later, since unknown is not final.
-func verdict(word string, n int) protocol.Verdict {
+// asked again later, since unknown is not final. Once somebody has seen what it says, options may name it.
+func (s *session) verdict(word string, n int) protocol.Verdict {
 	switch word {
 	case "":
 		return protocol.Confirmed
@@ -174,6 +179,9 @@ func verdict(word string, n int) protocol.Verdict {
 	switch word {
 	case "ERR_BADTOPIC", "ERR_BADAUTH", "ERR_BADMESSAGE":
 		return protocol.Refused
+	}
+	if slices.Contains(s.full, word) {
+		return protocol.Full
 	}
 	return protocol.Again
 }
@@ -212,6 +220,9 @@ func (s *session) alive(out *protocol.Out) {
 
 // readable makes the upstream's word safe to print: short, on one line, and without the token, should it be quoted.
 func (s *session) readable(word string) string {
+	if s.redact != nil {
+		word = s.redact(word)
+	}
 	if s.token != "" {
 		word = strings.ReplaceAll(word, s.token, "[token]")
 	}

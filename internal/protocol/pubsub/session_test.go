@@ -185,11 +185,15 @@ func TestOptionsReportEverythingThatIsWrong(t *testing.T) {
 	}
 	got := DecodeOptions(map[string]any{
 		"auth_topics": []any{"one", 2, "two.", "a b", ""},
+		"full_errors": []any{"ERR_FULL", "", 3},
 		"nonce":       true,
 		"Auth_topics": []any{},
 	}, report)
-	if want := []string{"one", "two"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, not %q", got, want)
+	if want := []string{"one", "two"}; !slices.Equal(got.AuthTopics, want) {
+		t.Errorf("got %q, not %q", got.AuthTopics, want)
+	}
+	if want := []string{"ERR_FULL"}; !slices.Equal(got.FullErrors, want) {
+		t.Errorf("got %q, not %q", got.FullErrors, want)
 	}
 	var keys []string
 	for _, s := range said {
@@ -197,7 +201,8 @@ func TestOptionsReportEverythingThatIsWrong(t *testing.T) {
 		keys = append(keys, key)
 	}
 	want := []string{
-		"options.Auth_topics", "options.auth_topics[1]", "options.auth_topics[3]", "options.auth_topics[4]", "options.nonce",
+		"options.Auth_topics", "options.auth_topics[1]", "options.auth_topics[3]", "options.auth_topics[4]",
+		"options.full_errors[1]", "options.full_errors[2]", "options.nonce",
 	}
 	if !slices.Equal(keys, want) {
 		t.Errorf("reported %q", said)
@@ -207,8 +212,8 @@ func TestOptionsReportEverythingThatIsWrong(t *testing.T) {
 		t.Errorf("a string is no list: %q", said)
 	}
 	said = nil
-	if got := DecodeOptions(nil, report); got != nil || said != nil {
-		t.Errorf("nothing gave %q, %q", got, said)
+	if got := DecodeOptions(nil, report); got.AuthTopics != nil || got.FullErrors != nil || said != nil {
+		t.Errorf("nothing gave %+v, %q", got, said)
 	}
 }
 

@@ -57,7 +57,8 @@ func (c *Client) onTimersLocked(now time.Time) (next time.Time) {
 		return isDue
 	})
 	for _, t := range due {
-		if !t.at.IsZero() && !c.closing && !c.muted {
+		armed := !t.at.IsZero() && !now.Before(t.at) // not so if one before it disarmed it, or armed it anew
+		if armed && !c.closing && !c.muted {
 			t.at = time.Time{}
 			t.doLocked()
 		}

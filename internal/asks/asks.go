@@ -1,0 +1,347 @@
+package asks
+
+import (
+	"time"
+
+	"feedmux/internal/protocol"
+	"feedmux/internal/topic"
+	"feedmux/limiter"
+	"feedmux/shard"
+)
+
+const (
+	answerWithin = 10 * time.Second // for an ask; then it is asked again
+	askTries     = 3                // asks without an answer, after which the life ends
+	againFirst   = 5 * time.Second  // after the upstream's own failure; doubles
+	againMost    = 5 * time.Minute
+)
+
+// Asks is what one life was asked for, and what is still to be written. It has one owner and no lock.
+//
+// What is to be asked is not queued but worked out whenever a message may be sent: the topics that are wanted and were
+// not asked for. So an order that changes the wanted set leaves nothing stale behind.
+type Asks struct {
+	batch  int
+	blame  *Culprits
+	window *limiter.Budget // messages of this connection
+	list   []*ask          // most wanted first
+	byName map[shard.Topic]*ask
+	drops  []shard.Topic // asked for and not wanted any more
+
+	outbox []Frame // said by the session, not written yet: what one Change, one Ping or one message leads to
+	atOnce []protocol.Settlement
+	out    protocol.Out // reused
+	paused time.Time    // when the window opens for the outbox; zero: it is empty
+	full   int          // topics that the upstream takes on this life, if it was found out just now
+}
+
+// Life is what Asks must be able to tell a life.
+type Life interface {
+	// Change lets the session end drop and then ask for add, and lets the events of the one go nowhere and of the other
+	// to their topics.
+	Change(add []*topic.Topic, drop []shard.Topic, out *protocol.Out)
+	// Ping lets the session say its ping.
+	Ping(out *protocol.Out)
+	// Rename lets a topic that was removed and wanted again take the place of the one before.
+	Rename(t *topic.Topic)
+	// Forget ends a topic's route: the upstream will send nothing for it.
+	Forget(name shard.Topic)
+}
+
+// ask is one wanted topic in one life.
+type ask struct {
+	topic     *topic.Topic
+	state     topic.State // assigned, asked, confirmed, refused
+	by        topic.By
+	reason    string
+	queued    bool      // its ask is in the outbox
+	wrote     bool      // it was asked for: the upstream may send it, whatever it answered
+	alone     bool      // ask for it in a message of its own: it was in a batch that was refused
+	since     time.Time // asked: when it was written
+	notBefore time.Time // assigned: when it may be asked for
+	tries     int       // asks without an answer
+	failures  int       // answers that were the upstream's own failure
+	confirmed time.Time // confirmed: since when
+}
+
+// elsewhere is the state of a topic that this life has no room for: its order is about to say so.
+const elsewhere topic.State = -1
+
+// Frame is a message that waits for its turn.
+type Frame struct {
+	protocol.Frame
+	asks []*ask // by identity: a topic may be dropped and wanted again before its frame is written
+	Ping bool
+}
+
+// New makes the asks of a life that has asked for nothing yet: at most batch topics in a message, and messages as rate
+// allows. blame outlives the life.
+func New(batch int, rate limiter.Window, blame *Culprits) *Asks {
+	return &Asks{
+		batch:  batch,
+		blame:  blame,
+		window: limiter.NewBudget(rate, rate.N),
+		byName: make(map[shard.Topic]*ask),
+	}
+}
+
+// Want takes the topics that are wanted now, whole. It returns all that is known of them already: the ledger may know
+// nothing of it, because a topic lost its place and got it back, or was removed and wanted again, before this Conn saw
+// it. A topic that was refused is asked for again: else it would have no place here.
+func (a *Asks) Want(topics []*topic.Topic, l Life) []topic.News {
+	before := a.byName
+	a.list = make([]*ask, 0, len(topics))
+	a.byName = make(map[shard.Topic]*ask, len(topics))
+	for _, t := range topics {
+		k := before[t.Name]
+		if k == nil || k.state == topic.Refused || k.state == elsewhere {
+			k = &ask{topic: t, state: topic.Assigned}
+		} else if k.topic != t {
+			k.topic = t
+			l.Rename(t)
+		}
+		a.list = append(a.list, k)
+		a.byName[t.Name] = k
+	}
+	for t := range a.blame.most {
+		if k := a.byName[t.Name]; k == nil || k.topic != t {
+			a.blame.clear(t)
+		}
+	}
+	for name, k := range before {
+		if a.byName[name] == nil && (k.queued || k.wrote && k.state != topic.Refused && k.state != elsewhere) {
+			a.drops = append(a.drops, name)
+		}
+	}
+	return a.Known()
+}
+
+// Known is all that is known of the wanted topics.
+func (a *Asks) Known() (news []topic.News) {
+	type said struct {
+		state  topic.State
+		by     topic.By
+		reason string
+	}
+	known := make(map[said][]*topic.Topic)
+	for _, k := range a.list {
+		if k.state != topic.Assigned && k.state != elsewhere {
+			word := said{k.state, k.by, k.reason}
+			known[word] = append(known[word], k.topic)
+		}
+	}
+	now := time.Now()
+	for word, topics := range known {
+		news = append(news, topic.News{Topics: topics, State: word.state, By: word.by, Reason: word.reason, At: now})
+	}
+	return news
+}
+
+// Confirmed are the topics that are confirmed, and since when.
+func (a *Asks) Confirmed() map[*topic.Topic]time.Time {
+	since := make(map[*topic.Topic]time.Time, len(a.list))
+	for _, k := range a.list {
+		if k.state == topic.Confirmed {
+			since[k.topic] = k.confirmed
+		}
+	}
+	return since
+}
+
+// Covers says whether all topics that before has confirmed are confirmed or refused here.
+func (a *Asks) Covers(before *Asks) bool {
+	for _, k := range before.list {
+		if k.state != topic.Confirmed {
+			continue
+		}
+		if here := a.byName[k.topic.Name]; here != nil && here.state != topic.Confirmed && here.state != topic.Refused {
+			return false
+		}
+	}
+	return true
+}
+
+// TakeFull is how many topics the upstream takes on this life, if that was found out since the last call; else 0.
+func (a *Asks) TakeFull() (n int) {
+	n, a.full = a.full, 0
+	return n
+}
+
+// LifeEnded tells that the life ended, not by us. It returns the topic that makes the upstream end each life that asks for
+// it, once that is found. heard says that the upstream speaks to us at all.
+func (a *Asks) LifeEnded(now time.Time, heard bool) (guilty *topic.Topic) {
+	var pending []*topic.Topic
+	for _, k := range a.list {
+		if k.state == topic.Asked && now.Sub(k.since) <= soonAfter {
+			pending = append(pending, k.topic)
+		}
+	}
+	return a.blame.lifeEnded(pending, a.batch, heard)
+}
+
+// Next gives the frame to write now, if there is one and the window allows it. sent is called once it is written.
+func (a *Asks) Next(l Life, now time.Time) (f *Frame, sent func()) {
+	for len(a.outbox) == 0 && a.fill(l, now) {
+		// what was settled at once, or dropped without a word, left room for more
+	}
+	a.paused = time.Time{}
+	if len(a.outbox) == 0 {
+		return nil, nil
+	}
+	sent, wait := a.window.Try()
+	if sent == nil {
+		a.paused = now.Add(wait)
+		return nil, nil
+	}
+	f = &a.outbox[0]
+	a.outbox = a.outbox[1:]
+	return f, sent
+}
+
+// Reply takes what the session says, after what it said before.
+func (a *Asks) Reply(frames []protocol.Frame) {
+	for _, f := range frames {
+		w := Frame{Frame: f}
+		for _, name := range f.Asks {
+			if k := a.byName[name]; k != nil {
+				w.asks = append(w.asks, k)
+			}
+		}
+		a.outbox = append(a.outbox, w)
+	}
+}
+
+// Ping puts the session's ping before all else.
+func (a *Asks) Ping(l Life) {
+	a.out.Reset()
+	l.Ping(&a.out)
+	if len(a.outbox) > 0 && a.outbox[0].Ping {
+		return // the window is so narrow that the one before still waits
+	}
+	var first []Frame
+	for _, f := range a.out.Frames {
+		first = append(first, Frame{Frame: f, Ping: true})
+	}
+	a.outbox = append(first, a.outbox...)
+}
+
+// Written notes that a frame was written and with it what it asks for.
+func (a *Asks) Written(f *Frame, now time.Time) []topic.News {
+	news := topic.News{State: topic.Asked, At: now}
+	for _, k := range f.asks {
+		k.queued, k.wrote = false, true
+		if a.byName[k.topic.Name] == k && k.state != topic.Confirmed {
+			k.state, k.since = topic.Asked, now
+			k.tries++
+			news.Topics = append(news.Topics, k.topic)
+		}
+	}
+	if len(news.Topics) == 0 {
+		return nil
+	}
+	return []topic.News{news}
+}
+
+// SettledAtOnce is what the session decided without asking the upstream.
+func (a *Asks) SettledAtOnce(l Life, now time.Time) (news []topic.News) {
+	for _, s := range a.atOnce {
+		news = append(news, a.Settle(s, l, now)...)
+	}
+	a.atOnce = nil
+	return news
+}
+
+// Settle takes a verdict.
+func (a *Asks) Settle(s protocol.Settlement, l Life, now time.Time) []topic.News {
+	news := topic.News{State: topic.Assigned, Reason: s.Reason, At: now}
+	for _, name := range s.Topics {
+		k := a.byName[name]
+		if k == nil || !k.awaits(s.Verdict) {
+			continue
+		}
+		k.queued, k.tries, k.reason, k.by = false, 0, s.Reason, ""
+		a.blame.clear(k.topic)
+		switch s.Verdict {
+		case protocol.Confirmed:
+			if k.state != topic.Confirmed {
+				k.confirmed = now
+			}
+			k.state, k.by, k.failures = topic.Confirmed, topic.ByAck, 0
+		case protocol.Refused:
+			k.state = topic.Refused
+			l.Forget(name)
+		case protocol.Split:
+			k.state, k.alone, k.notBefore = topic.Assigned, true, now
+		case protocol.Again:
+			k.state, k.notBefore = topic.Assigned, now.Add(min(againFirst<<min(k.failures, 10), againMost))
+			k.failures++
+		case protocol.Full:
+			k.state = elsewhere
+			l.Forget(name)
+			a.full = max(1, len(a.Confirmed()))
+			continue
+		}
+		news.State, news.By = k.state, k.by
+		news.Topics = append(news.Topics, k.topic)
+	}
+	if len(news.Topics) == 0 {
+		return nil
+	}
+	return []topic.News{news}
+}
+
+// awaits says whether a verdict can be one on this ask. One on an ask from before the topic was removed and wanted again
+// cannot. An event may have confirmed the topic before the answer came: it may have been on its way since before. An
+// upstream may refuse what it confirmed, and a session what it was about to ask for.
+func (k *ask) awaits(v protocol.Verdict) bool {
+	switch k.state {
+	case topic.Asked:
+		return true
+	case topic.Confirmed:
+		return k.by == topic.ByEvent || v == protocol.Refused
+	}
+	return k.queued && v == protocol.Refused
+}
+
+// ByEvent confirms the topics that sent an event before the upstream answered.
+func (a *Asks) ByEvent(topics []*topic.Topic, at time.Time) []topic.News {
+	news := topic.News{State: topic.Confirmed, By: topic.ByEvent, At: at}
+	for _, t := range topics {
+		if k := a.byName[t.Name]; k != nil && k.topic == t && k.state == topic.Asked {
+			k.state, k.by, k.tries, k.failures, k.confirmed = topic.Confirmed, topic.ByEvent, 0, 0, at
+			a.blame.clear(k.topic)
+			news.Topics = append(news.Topics, k.topic)
+		}
+	}
+	if len(news.Topics) == 0 {
+		return nil
+	}
+	return []topic.News{news}
+}
+
+// Unanswered says whether a topic was asked for as often as it makes sense, without an answer.
+func (a *Asks) Unanswered(now time.Time) bool {
+	for _, k := range a.list {
+		if k.state == topic.Asked && k.tries >= askTries && now.Sub(k.since) >= answerWithin {
+			return true
+		}
+	}
+	return false
+}
+
+// Wake is when Next or Unanswered has something new to say; zero: never.
+func (a *Asks) Wake() (wake time.Time) {
+	if !a.paused.IsZero() {
+		return a.paused // whatever else is due then
+	}
+	may := a.turn()
+	for _, k := range a.list {
+		if k.state != topic.Assigned && k.state != topic.Asked || !may(k) {
+			continue // an answer comes first
+		}
+		if at := k.dueAt(); wake.IsZero() || at.Before(wake) {
+			wake = at
+		}
+	}
+	return wake
+}

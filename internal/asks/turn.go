@@ -1,0 +1,91 @@
+package asks
+
+import (
+	"time"
+
+	"feedmux/internal/topic"
+)
+
+// fill lets the session say the next change: at most a batch of new topics, or one that must be asked for alone. It
+// reports whether there was anything to change.
+func (a *Asks) fill(l Life, now time.Time) bool {
+	a.outbox = nil
+	drop := a.drops[:min(len(a.drops), a.batch)]
+	a.drops = a.drops[len(drop):]
+	var add []*topic.Topic
+	if len(a.drops) == 0 { // a topic that is dropped and wanted again is dropped first
+		add = a.gather(now)
+	}
+	if len(add) == 0 && len(drop) == 0 {
+		return false
+	}
+	a.out.Reset()
+	l.Change(add, drop, &a.out)
+	a.Reply(a.out.Frames)
+	a.atOnce = append(a.atOnce, a.out.Settled...)
+	return true
+}
+
+// gather takes topics that are due to be asked for: a batch of them at most, or one that must be asked for alone. Suspects
+// come last, those together that may share a message with as many others, and first those that may with most.
+func (a *Asks) gather(now time.Time) (add []*topic.Topic) {
+	may, most := a.turn(), 0
+	for _, k := range a.list {
+		if !k.due(now) || !may(k) {
+			continue
+		}
+		m := a.blame.most[k.topic]
+		if most = max(most, m); m == 0 {
+			most = 0
+			break
+		}
+	}
+	n := a.batch
+	if most > 0 {
+		n = min(n, most)
+	}
+	for _, k := range a.list {
+		if len(add) == n {
+			break
+		}
+		if !k.due(now) || !may(k) || a.blame.most[k.topic] != most || k.alone && len(add) > 0 {
+			continue
+		}
+		add = append(add, k.topic)
+		k.queued = true
+		k.notBefore = now.Add(answerWithin) // should the session say nothing of it
+		if k.alone {
+			break
+		}
+	}
+	return add
+}
+
+// turn says whose turn it is: a suspect is asked for while no other answer is awaited, and nobody else while one on a
+// suspect is. What was asked for may be asked again.
+func (a *Asks) turn() func(*ask) bool {
+	suspect, other := false, false
+	for _, k := range a.list {
+		if k.state == topic.Asked && k.tries < askTries {
+			isSuspect := a.blame.most[k.topic] > 0
+			suspect, other = suspect || isSuspect, other || !isSuspect
+		}
+	}
+	return func(k *ask) bool {
+		return k.state == topic.Asked || !suspect && (!other || a.blame.most[k.topic] == 0)
+	}
+}
+
+// due says whether k is to be asked for.
+func (k *ask) due(now time.Time) bool {
+	return (k.state == topic.Assigned || k.state == topic.Asked && k.tries < askTries) && !now.Before(k.dueAt())
+}
+
+// dueAt is when k is to be asked for, the first time or again; or, once it was asked for often enough, when the patience
+// with its life ends.
+func (k *ask) dueAt() time.Time {
+	if again := k.since.Add(answerWithin); k.state == topic.Asked && again.After(k.notBefore) {
+		return again
+	}
+	return k.notBefore
+}

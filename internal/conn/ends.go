@@ -1,0 +1,166 @@
+package conn
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"feedmux/internal/account"
+	"feedmux/internal/cause"
+	"feedmux/internal/topic"
+)
+
+func (c *Conn) onEnded(ctx context.Context, e ended) {
+	l := e.life
+	close(l.over)
+	l.sock.Close()
+	why, err := l.ending, l.endErr
+	if why == "" {
+		why, err = l.judge(e), e.err
+	}
+	end := account.End{PeerGone: l.sock.PeerGone()}
+	if !l.liveSince.IsZero() {
+		end.Lived = time.Since(l.liveSince)
+	}
+	switch l.ending {
+	case cause.Drain, cause.Renewed:
+	case cause.ServerAsked: // an upstream that asks again and again is no better than one that closes
+		end.Failed = end.Lived < c.opts.Backoff.Settle
+	default:
+		end.Failed = true
+	}
+	switch l {
+	case c.next:
+		l.seat.Leave(end)
+		c.abandon(e, why, end)
+	case c.last:
+		l.seat.Leave(end)
+		c.release(e, why, end)
+	default:
+		c.onServingEnded(ctx, e, why, err, end)
+	}
+}
+
+// onServingEnded goes on after the life that served.
+func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err error, end account.End) {
+	l := e.life
+	now := time.Now()
+	if l.ending == "" {
+		if guilty := l.asks.LifeEnded(now, !l.liveSince.IsZero() || !c.opts.Share.Probing()); guilty != nil {
+			c.refuse(guilty, "the upstream ends each connection that asks for it: "+err.Error(), now)
+		}
+	}
+	l.release(c.opts.Publisher) // what it holds back was received, and the one before is as good as gone
+	c.life = nil
+	c.current.Store(nil)
+	if c.next != nil && c.next.ending == "" && !c.next.mute {
+		l.seat.Leave(end)
+		c.settleBackoff(end)
+		c.up <- LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Heir: c.next.asks.Confirmed()}
+		c.inherit()
+		return
+	}
+	waiting := c.attempt // of a hand-over
+	switch {
+	case waiting == nil:
+		l.seat.Leave(end)
+	case waiting.seat == nil: // it is in the queue with others that can wait; this slot cannot any more
+		waiting.cancel()
+		l.seat.Leave(end)
+	case waiting.seat.Placed():
+		l.seat.Leave(end)
+	default: // this end is what the new one needs
+		l.seat.PassTo(waiting.seat, end)
+	}
+	c.settleBackoff(end)
+	c.retryAt = now
+	if end.Failed {
+		c.retryAt = c.afterFailure(now)
+	}
+	c.moveAt = c.retryAt // an upstream that asks each new life to move is waited for, too
+	c.up <- LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why}
+	switch {
+	case waiting == nil || waiting.seat == nil:
+		c.rest(ctx, why, err)
+	case !waiting.seat.Placed(): // the peer did not say that it saw the end: its place is not free for a while
+		waiting.cancel()
+		c.attempt = nil
+		waiting.seat.Leave(account.End{PeerGone: true})
+		c.rest(ctx, why, err)
+	default: // a dial like any other, from now on
+		waiting.handOver = false
+		c.setState(Dialing, why, err)
+		if !waiting.opened {
+			c.open(ctx, waiting)
+		}
+	}
+}
+
+// refuse says that a topic cannot be asked for. The next life does not, even if it begins before the order that says so.
+func (c *Conn) refuse(t *topic.Topic, reason string, now time.Time) {
+	c.up <- TopicNews{c.slot, topic.News{Topics: []*topic.Topic{t}, State: topic.Refused, Reason: reason, At: now}}
+	c.order.Topics = slices.DeleteFunc(slices.Clone(c.order.Topics), func(other *topic.Topic) bool { return other == t })
+}
+
+// settleBackoff takes what a life that ended means for later delays.
+func (c *Conn) settleBackoff(end account.End) {
+	c.raiseBackoff()
+	switch {
+	case !end.Failed:
+		c.backoff.Ended(end.Lived)
+	case end.Lived > 0 || !c.opts.Share.Probing(): // else the account counts it
+		c.backoff.Failed(end.Lived)
+	default:
+		c.raiseBackoff()
+	}
+}
+
+// raiseBackoff counts the account's failed probes: they are failures of all who share it.
+func (c *Conn) raiseBackoff() {
+	probes := c.opts.Share.FailedProbes()
+	c.backoff.Raise(probes - c.probes)
+	c.probes = probes
+}
+
+// afterFailure is when to dial again. While no life of the account is live, the account says when, and then to whom.
+func (c *Conn) afterFailure(now time.Time) time.Time {
+	if !c.opts.Share.Probing() {
+		now = now.Add(c.backoff.Next(c.rand))
+	}
+	if at := c.opts.Share.OpenAt(); at.After(now) {
+		return at // the account would wait as long, and not say so
+	}
+	return now
+}
+
+// rest goes on after a dial that failed or a life that ended.
+func (c *Conn) rest(ctx context.Context, why cause.Cause, err error) {
+	if len(c.order.Topics) > 0 && ctx.Err() == nil {
+		c.setState(Waiting, why, err)
+		return
+	}
+	if c.opts.Credential != nil {
+		c.opts.Credential.GivenUp(c.slot)
+	}
+	c.setState(Closed, why, nil)
+}
+
+// idleFor is how long nothing must have gone either way before a connection broke, for a middlebox to be suspected: the
+// shortest of the usual limits, 30 s, less what clocks differ.
+const idleFor = 29 * time.Second
+
+// judge names the cause of an end that was not ours.
+func (l *life) judge(e ended) cause.Cause {
+	why := cause.Of(e.err)
+	quiet := time.Since(l.sock.LastRead())
+	if !l.wrote.IsZero() {
+		quiet = min(quiet, time.Since(l.wrote))
+	}
+	switch {
+	case why == cause.Reset && quiet >= idleFor:
+		return cause.IdleClose
+	case l.move != "" && (why == cause.Reset || why == cause.ClosedByServer):
+		return cause.ServerAsked // it had said so
+	}
+	return why
+}

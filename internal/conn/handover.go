@@ -1,0 +1,220 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"feedmux/internal/account"
+	"feedmux/internal/cause"
+	"feedmux/internal/overlap"
+	"feedmux/internal/protocol"
+	"feedmux/internal/socket"
+	"feedmux/internal/topic"
+)
+
+// A hand-over, the same for every cause: a turn to dial is taken first. Where a place is free, the new life opens while the old
+// one serves; its events are held back (package overlap). Once it has confirmed what the old one had, the old one is sent
+// Close and read to its FIN, for two seconds at most, and what was held back follows. Where no place is free, the old one
+// is closed first and its place passes on: then there is a gap, and it is announced.
+
+// errTooFarAhead ends a new life: more was to be held back than there is room for. The old life goes on, so nothing is
+// lost but the time.
+var errTooFarAhead = &cause.Error{
+	Cause: cause.TooBig, Err: errors.New("more events than can be held back came before the hand-over was done"),
+}
+
+// handOverWithin is how long a new life may take to confirm what the old one has. Then it is given up and tried again later,
+// while the old one serves on.
+const handOverWithin = 45 * time.Second
+
+// How a hand-over ends: both lives are open for a little while, since two of an upstream's servers are seldom equally fast;
+// then the old one is closed. All that is over in two seconds.
+const (
+	linger      = 500 * time.Millisecond
+	closeWithin = 2 * time.Second
+)
+
+// joint is what the two lives of a hand-over share.
+type joint = overlap.Overlap[*topic.Topic]
+
+// mustMove says why the life that serves must be handed over, if it must, and by when.
+func (c *Conn) mustMove() (why cause.Cause, by time.Time) {
+	switch l := c.life; {
+	case l == nil:
+	case l.move != "":
+		return l.move, l.moveBy
+	case l.renewals < c.order.Renewals, !l.retireAt.IsZero() && !time.Now().Before(l.retireAt):
+		return cause.Renewed, time.Time{}
+	}
+	return "", time.Time{}
+}
+
+// movable says whether a hand-over can begin.
+func (c *Conn) movable() bool {
+	return c.state == Live && c.life.ending == "" && !c.life.mute && c.next == nil && c.last == nil && c.attempt == nil
+}
+
+// considerHandOver begins a hand-over that is due.
+func (c *Conn) considerHandOver(ctx context.Context, now time.Time) {
+	if !c.movable() || now.Before(c.moveAt) {
+		return
+	}
+	why, by := c.mustMove()
+	if why == "" {
+		return
+	}
+	a := &attempt{handOver: true}
+	if !c.may(a) {
+		c.moveAt = now.Add(lookAgain)
+		return
+	}
+	c.begin(ctx, a, account.Request{
+		Slot: c.slot, HandOver: true, Deadline: by, Free: c.opts.Protocol.Limits().Overlap == protocol.Free,
+	})
+}
+
+// closeFirst says whether the old life must end before the new one is dialled.
+func (c *Conn) closeFirst(a *attempt) bool {
+	return !a.seat.Placed() || c.opts.Protocol.Limits().Overlap == protocol.Never
+}
+
+// standBy lets a new life get ready beside the one that serves.
+func (c *Conn) standBy(ctx context.Context, l *life) {
+	j := overlap.New[*topic.Topic](overlap.MaxHeld)
+	l.joint, l.newer = j, true
+	l.giveUpAt = time.Now().Add(handOverWithin)
+	c.life.join(j)
+	c.next = l
+	c.start(ctx, l)
+	c.pump(l, time.Now())
+}
+
+// takeOver makes the new life the one that serves, once it has confirmed what the old one has.
+func (c *Conn) takeOver() {
+	old, l := c.life, c.next
+	if old.ending != "" || l.ending != "" || l.liveSince.IsZero() {
+		return
+	}
+	if !l.asks.Covers(old.asks) { // a topic that was wanted since may be confirmed there first
+		l.readyAt = time.Time{}
+		return
+	}
+	now := time.Now()
+	if l.readyAt.IsZero() {
+		l.readyAt = now
+	}
+	if now.Before(l.readyAt.Add(linger)) {
+		return
+	}
+	why, _ := c.mustMove()
+	c.life, c.last, c.next = l, old, nil
+	c.current.Store(l)
+	l.joint.Closing()
+	old.ending = why
+	c.serve(l, Live, why)
+	old.sock.Leave(1000, "")
+}
+
+// serve tells that a life serves now, and all that is known of its topics.
+func (c *Conn) serve(l *life, s State, why cause.Cause) {
+	c.setState(s, why, nil)
+	c.report(l, l.asks.Known())
+	c.sayFull(l)
+}
+
+// release ends a hand-over when the old life has ended: what was held back follows.
+func (c *Conn) release(e ended, why cause.Cause, end account.End) {
+	c.last = nil
+	c.settleBackoff(end)
+	if end.Failed {
+		c.moveAt = c.afterFailure(time.Now())
+	}
+	news := LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true}
+	if c.life != nil {
+		c.life.release(c.opts.Publisher)
+		var closed *socket.CloseError
+		if !errors.As(e.err, &closed) && !errors.Is(e.err, socket.ErrNoClose) {
+			news.Heir = c.life.asks.Confirmed() // nobody knows for how long it had been deaf
+		}
+	}
+	c.up <- news
+}
+
+// inherit makes the new life the one that serves, ready or not, since the old one is gone.
+func (c *Conn) inherit() {
+	l := c.next
+	c.life, c.next = l, nil
+	c.current.Store(l)
+	l.release(c.opts.Publisher)
+	state := Live
+	if l.liveSince.IsZero() {
+		state = Opening
+	}
+	c.serve(l, state, "")
+}
+
+// abandon ends a hand-over whose new life has ended. The old one serves on, and has brought or will bring all that was
+// held back.
+func (c *Conn) abandon(e ended, why cause.Cause, end account.End) {
+	c.next = nil
+	if c.life != nil {
+		c.life.join(nil)
+	}
+	c.settleBackoff(end)
+	c.moveAt = c.afterFailure(time.Now())
+	c.up <- LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true}
+}
+
+// join begins or ends a life's part in a hand-over as the old one.
+func (l *life) join(j *joint) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.joint, l.newer = j, false
+}
+
+// release lets a life's held events go on, before those that it reads from now on. Only the Conn calls it.
+func (l *life) release(p topic.Publisher) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.joint == nil || !l.newer {
+		return
+	}
+	b := p.Batch() // the life's own is its reader's
+	l.releaseLocked(b)
+	b.Flush() // nothing may come before these
+}
+
+// releaseLocked keeps away from what is the reader's own: the Conn may call it.
+func (l *life) releaseLocked(b topic.Batch) {
+	var event topic.Event
+	n := 0
+	for e := range l.joint.Release(time.Now()) {
+		if r := l.routes[e.Topic.Name]; r != nil && r.topic == e.Topic { // else it is not wanted any more
+			event = l.event(e.Topic, e.ID, e.Payload, e.Received)
+			b.Add(&event)
+			n++
+		}
+	}
+	if n > 0 {
+		l.tally.Add(n, event.Received)
+	}
+}
+
+// joinLocked says whether an event goes on at once; if not, whether there was room to hold it back, where it must be.
+func (l *life) joinLocked(t *topic.Topic, e *protocol.Event, received time.Time) (on, room bool) {
+	if !l.newer {
+		if on = l.joint.Old(t, e.ID, e.Payload); !on {
+			l.tally.Skip("late")
+		}
+		return on, true
+	}
+	v, over := l.joint.New(overlap.Event[*topic.Topic]{Topic: t, ID: e.ID, Payload: e.Payload, Received: received})
+	if over {
+		l.joint = nil
+	}
+	if v == overlap.Overdue {
+		l.releaseLocked(l.batch)
+	}
+	return v == overlap.Pass || v == overlap.Overdue, v != overlap.NoRoom
+}

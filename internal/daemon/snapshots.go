@@ -1,0 +1,103 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"feedmux/pool"
+)
+
+// keepEvery is how often what must outlive the daemon is written. A crash is announced as a gap from the last time on.
+const keepEvery = 5 * time.Second
+
+// aliveFile says when the daemon was last alive. It is a file of its own, so that what is large is written only when it
+// changes.
+const aliveFile = "alive.json"
+
+type alive struct {
+	At    time.Time `json:"at"`
+	Feeds []string  `json:"feeds"` // that there were
+}
+
+// lastSnapshot is what the run before left of a feed; nil where it left nothing, or where the feed was not configured
+// then: nobody expected its events.
+func (d *Daemon) lastSnapshot(feed string) *pool.Snapshot {
+	var s pool.Snapshot
+	if err := d.state.Load(stateFile("feed", feed), &s); err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			d.Log.Warn("what the last run left cannot be read: the time since then is not announced as a gap",
+				"feed", feed, "error", err)
+		}
+		return nil
+	}
+	var a alive
+	if err := d.state.Load(aliveFile, &a); err != nil {
+		return &s // it was not kept yet, or is damaged: then the snapshot's own time is the last that is known
+	}
+	if !slices.Contains(a.Feeds, feed) {
+		return nil
+	}
+	if a.At.After(s.Alive) {
+		s.Alive = a.At
+	}
+	return &s
+}
+
+// keeper writes what must outlive the daemon.
+type keeper struct {
+	*Daemon
+	written map[string]uint64 // version of each feed's snapshot
+	said    *rate.Limiter
+}
+
+func (d *Daemon) newKeeper() *keeper {
+	return &keeper{Daemon: d, written: make(map[string]uint64), said: rate.NewLimiter(rate.Every(time.Minute), 1)}
+}
+
+// run keeps until ctx ends.
+func (k *keeper) run(ctx context.Context) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			k.keep(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// keep writes what changed, and that the daemon is alive.
+func (k *keeper) keep(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, keepEvery)
+	defer cancel()
+	now := alive{At: time.Now()}
+	var failure error
+	for _, f := range k.feeds {
+		now.Feeds = append(now.Feeds, f.name)
+		s, err := f.pool.Snapshot(ctx)
+		if err != nil {
+			return // it ends, or its loop hangs: then it is not alive
+		}
+		if s.Version == k.written[f.name] {
+			continue
+		}
+		if err := k.state.Save(stateFile("feed", f.name), s); err != nil {
+			failure = err
+			continue
+		}
+		k.written[f.name] = s.Version
+	}
+	if err := k.state.Save(aliveFile, now); err != nil {
+		failure = err
+	}
+	if failure != nil && k.said.Allow() {
+		k.Log.Warn("what should outlive a restart cannot be kept", "error", failure)
+	}
+}

@@ -1,0 +1,125 @@
+package ledger
+
+import (
+	"time"
+
+	"feedmux/internal/cause"
+	"feedmux/internal/conn"
+	"feedmux/internal/topic"
+	"feedmux/shard"
+)
+
+// NoticeKind is what a notice is about: the second token of its subject.
+type NoticeKind string
+
+const (
+	NoticeGap        NoticeKind = "gap"
+	NoticeTopicState NoticeKind = "topic"
+	NoticeFeed       NoticeKind = "feed"
+)
+
+// Notice is what is announced: a *GapNotice, *TopicNotice, *FeedNotice or *CapacityNotice. Its JSON is the message. It is
+// the Sink's to keep, and to merge with others while they wait.
+type Notice interface{ notice() }
+
+// GapNotice is about a time in which a confirmed topic was dark, or in which its events did not get through.
+type GapNotice struct {
+	ID      string      `json:"id"` // the same in both phases
+	Feed    string      `json:"feed"`
+	Topic   shard.Topic `json:"topic"`
+	Subject string      `json:"subject"`
+	Phase   GapPhase    `json:"phase"`
+	From    time.Time   `json:"from"`
+	To      time.Time   `json:"to,omitzero"` // closed
+	Cause   cause.Cause `json:"cause"`
+	At      GapAt       `json:"at"`
+	Dropped uint64      `json:"dropped,omitempty"` // events; only where the number is certain
+	Filled  string      `json:"filled"`
+
+	// Before says that a run before this one announced the gap as open.
+	Before bool `json:"-"`
+}
+
+// GapPhase says whether a gap goes on.
+type GapPhase string
+
+const (
+	GapOpen   GapPhase = "open"
+	GapClosed GapPhase = "closed"
+)
+
+// GapAt says on which side of feedmux a gap is.
+type GapAt string
+
+const (
+	AtUpstream GapAt = "upstream" // we were not listening
+	AtDelivery GapAt = "delivery" // events were received and may not have reached NATS
+)
+
+// NotFilled is the Filled of a gap whose events cannot be had any more.
+const NotFilled = "none"
+
+// TopicNotice is about one topic's state.
+type TopicNotice struct {
+	Feed    string      `json:"feed"`
+	Topic   shard.Topic `json:"topic"`
+	Subject string      `json:"subject"`
+	State   string      `json:"state"` // a topic.State, or "removed"
+	By      topic.By    `json:"by,omitempty"`
+	Since   time.Time   `json:"since"`
+	Reason  string      `json:"reason,omitempty"`
+}
+
+// FeedNotice is about a slot: its state changed, or it begins or ends to be starved.
+type FeedNotice struct {
+	Feed  string      `json:"feed"`
+	Slot  shard.Slot  `json:"slot"`
+	Life  int         `json:"life"`
+	State conn.State  `json:"state"`
+	Cause cause.Cause `json:"cause,omitempty"`
+	Phase GapPhase    `json:"phase,omitempty"` // starved: whether that goes on
+	Since time.Time   `json:"since,omitzero"`  // starved: when the silence began
+	At    time.Time   `json:"at"`
+}
+
+// CapacityNotice is about a feed as a whole: it has topics without a place now and had none, or the reverse.
+type CapacityNotice struct {
+	Feed     string    `json:"feed"`
+	Unplaced int       `json:"unplaced"` // topics
+	Capacity int       `json:"capacity"` // topics that the slots take now
+	At       time.Time `json:"at"`
+}
+
+func (*GapNotice) notice()      {}
+func (*TopicNotice) notice()    {}
+func (*FeedNotice) notice()     {}
+func (*CapacityNotice) notice() {}
+
+func (l *Ledger) notify(kind NoticeKind, t shard.Topic, n Notice) {
+	l.opts.Sink.Notice(l.opts.NoticeSubject(kind, t), n)
+}
+
+func (l *Ledger) notifyTopic(r *Record, state, reason string) {
+	if l.silent {
+		return
+	}
+	l.notify(NoticeTopicState, r.Name, &TopicNotice{
+		Feed: l.opts.Feed, Topic: r.Name, Subject: r.Subject,
+		State: state, By: r.By, Since: r.Since.UTC(), Reason: reason,
+	})
+}
+
+func (l *Ledger) notifyGap(r *Record, phase GapPhase, to time.Time) {
+	n := &GapNotice{
+		ID: r.gap.id, Feed: l.opts.Feed, Topic: r.Name, Subject: r.Subject, Phase: phase,
+		From: r.gap.from.UTC(), Cause: r.gap.cause, At: AtUpstream, Filled: NotFilled,
+		Before: r.gap.before,
+	}
+	if !to.IsZero() {
+		n.To = to.UTC()
+	}
+	l.notify(NoticeGap, r.Name, n)
+}
+
+// NotifyFeed announces what concerns the feed itself.
+func (l *Ledger) NotifyFeed(n Notice) { l.notify(NoticeFeed, "", n) }

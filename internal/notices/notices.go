@@ -1,0 +1,224 @@
+// Package notices keeps what is to be announced until NATS has it. What waits is merged, so that an outage leaves a handful
+// of notices for each topic, however long it was.
+package notices
+
+import (
+	"container/list"
+	"sync"
+
+	"feedmux/internal/cause"
+	"feedmux/pool"
+)
+
+// Max bounds the notices that wait. Merged as they are, only a great many topics get so far. When there are more,
+// the oldest goes: what a topic became counts more than what it was.
+const Max = 64 << 10
+
+// Queue is the notices that wait for NATS, oldest first. Any goroutine may call its methods.
+//
+// Those with the same key are one: the newest of a topic and of a slot; of a topic's
+// gaps one that reaches from the first to the last.
+type Queue struct {
+	mu      sync.Mutex
+	queue   list.List // of *Notice
+	byKey   map[key]*list.Element
+	told    map[string]struct{} // ids of gaps that were announced as open, and whose end is still to come
+	sent    uint64
+	dropped uint64
+}
+
+// maxTries is how often a notice is sent of which NATS confirms nothing: it may be what the connection breaks over.
+const maxTries = 4
+
+// Notice is what is to be announced, and where.
+type Notice struct {
+	Subject string
+	Body    pool.Notice
+	key     key
+	tries   int // connections that broke with it
+}
+
+const noSlot = -1
+
+// key says which notices can be merged.
+type key struct {
+	subject string
+	slot    int         // of a slot; noSlot: of a feed as a whole
+	starved bool        // of a slot: that is another matter than its state
+	id      string      // of a gap that stays by itself
+	at      pool.GapAt  // of a whole gap
+	cause   cause.Cause // of a whole gap at delivery: a number of events belongs to its cause
+}
+
+// New makes an empty Queue.
+func New() *Queue {
+	return &Queue{byKey: make(map[key]*list.Element), told: make(map[string]struct{})}
+}
+
+// Add queues a notice, or merges it into one that waits.
+func (q *Queue) Add(subject string, body pool.Notice) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := &Notice{Subject: subject, Body: body, key: key{subject: subject}}
+	switch b := body.(type) {
+	case *pool.FeedNotice:
+		n.key.slot, n.key.starved = int(b.Slot), b.Cause == cause.Starved
+	case *pool.CapacityNotice:
+		n.key.slot = noSlot
+	case *pool.GapNotice:
+		n.key.id = b.ID
+		if _, told := q.told[b.ID]; (told || b.Before) && b.Phase == pool.GapClosed {
+			delete(q.told, b.ID)
+		} else if b.Phase == pool.GapClosed { // its beginning is news to everybody
+			q.closeLocked(n, b)
+			return
+		}
+	}
+	q.pushLocked(n)
+}
+
+// closeLocked queues a whole gap, in the place of its beginning if that waits.
+func (q *Queue) closeLocked(n *Notice, b *pool.GapNotice) {
+	begun := q.byKey[n.key]
+	n.key = wholeGap(n.Subject, b)
+	if begun == nil {
+		q.pushLocked(n)
+		return
+	}
+	if q.byKey[n.key] != nil {
+		q.removeLocked(begun)
+		q.pushLocked(n)
+		return
+	}
+	delete(q.byKey, begun.Value.(*Notice).key)
+	begun.Value = n
+	q.byKey[n.key] = begun
+}
+
+func wholeGap(subject string, b *pool.GapNotice) key {
+	k := key{subject: subject, at: b.At}
+	if b.At == pool.AtDelivery {
+		k.cause = b.Cause
+	}
+	return k
+}
+
+func (q *Queue) pushLocked(n *Notice) {
+	if waits := q.byKey[n.key]; waits != nil {
+		merge(waits.Value.(*Notice).Body, n.Body)
+		waits.Value = n
+		return
+	}
+	q.byKey[n.key] = q.queue.PushBack(n)
+	if q.queue.Len() > Max {
+		q.removeLocked(q.queue.Front())
+		q.dropped++
+	}
+}
+
+func (q *Queue) removeLocked(e *list.Element) *Notice {
+	n := q.queue.Remove(e).(*Notice)
+	delete(q.byKey, n.key)
+	return n
+}
+
+// merge makes newer say what older says as well. Of a topic or a slot it does already.
+func merge(older, newer pool.Notice) {
+	to, ok := newer.(*pool.GapNotice)
+	if !ok {
+		return
+	}
+	from := older.(*pool.GapNotice)
+	to.Cause = from.Cause
+	to.Dropped += from.Dropped
+	if from.From.Before(to.From) {
+		to.From = from.From
+	}
+	if from.To.After(to.To) {
+		to.To = from.To
+	}
+}
+
+// Empty says that nothing waits.
+func (q *Queue) Empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.queue.Len() == 0
+}
+
+// Take removes the oldest notice, to be sent. From here on nothing is merged into it.
+func (q *Queue) Take() *Notice {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	front := q.queue.Front()
+	if front == nil {
+		return nil
+	}
+	n := q.removeLocked(front)
+	if b, ok := n.Body.(*pool.GapNotice); ok && b.Phase == pool.GapOpen {
+		q.told[b.ID] = struct{}{}
+	}
+	return n
+}
+
+// Untake puts notices back, in their order, before all others. sent says that they may have arrived: they will come
+// twice then, so the number of events in one of them is not merged into another.
+func (q *Queue) Untake(sent bool, taken ...*Notice) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := len(taken) - 1; i >= 0; i-- {
+		n := taken[i]
+		if sent {
+			n.tries++
+		}
+		if n.tries == maxTries {
+			q.dropped++
+			continue
+		}
+		if b, ok := n.Body.(*pool.GapNotice); ok {
+			if b.Phase == pool.GapOpen && !sent {
+				if _, open := q.told[b.ID]; !open {
+					continue // it was closed meanwhile, and the notice of that says all
+				}
+				delete(q.told, b.ID)
+			}
+			if sent && b.Dropped > 0 {
+				n.key = key{subject: n.Subject, id: b.ID}
+			}
+		}
+		if waits := q.byKey[n.key]; waits != nil {
+			merge(n.Body, waits.Value.(*Notice).Body)
+			continue
+		}
+		if q.queue.Len() == Max {
+			q.dropped++
+			continue
+		}
+		q.byKey[n.key] = q.queue.PushFront(n)
+	}
+}
+
+// Count counts a notice that was taken: it reached NATS, or never will.
+func (q *Queue) Count(sent bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if sent {
+		q.sent++
+	} else {
+		q.dropped++
+	}
+}
+
+// Stats is what became of all notices.
+func (q *Queue) Stats() Stats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return Stats{Waiting: q.queue.Len(), Sent: q.sent, Dropped: q.dropped}
+}
+
+// Stats is what became of the notices.
+type Stats struct {
+	Waiting int    `json:"waiting"`
+	Sent    uint64 `json:"sent"`
+	Dropped uint64 `json:"dropped"`
+}

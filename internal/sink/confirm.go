@@ -1,0 +1,186 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"feedmux/internal/cause"
+	"feedmux/internal/notices"
+	"feedmux/internal/subject"
+	"feedmux/pool"
+)
+
+// confirmWithin is when the client's own pings have long shown that nobody answers.
+const confirmWithin = 4 * pingInterval
+
+// window is what was handed to the client in a while and is not confirmed. How much of each topic that is, its mark says.
+type window struct {
+	reconnects uint64 // of the client, before the first of it was handed over
+	topics     []*mark
+	notices    []*notices.Notice
+}
+
+func (w *window) empty() bool { return len(w.topics) == 0 && len(w.notices) == 0 }
+
+func (w *window) clear() {
+	clear(w.topics)
+	clear(w.notices)
+	w.topics, w.notices = w.topics[:0], w.notices[:0]
+}
+
+// windows are two: one that the publisher fills, and one that NATS is asked to confirm meanwhile.
+type windows struct {
+	pair    [2]window
+	filling int
+	answer  chan error // of the goroutine that asks; nil: nobody does
+	asked   time.Time  // when it was last begun
+}
+
+func (w *windows) empty() bool { return w.pair[0].empty() && w.pair[1].empty() }
+
+// begin is called before anything is handed to the client. Whatever goes into a window goes to the connection that the
+// client has now, or to a later one: the client says how often it reconnected, but not when.
+func (w *windows) begin(nc *nats.Conn) {
+	if f := &w.pair[w.filling]; f.empty() {
+		f.reconnects = nc.Stats().Reconnects
+	}
+}
+
+// event notes an event that the client took.
+func (w *windows) event(e *entry) {
+	s := &e.mark.handed[w.filling]
+	if s.events == 0 {
+		f := &w.pair[w.filling]
+		f.topics = append(f.topics, e.mark)
+	}
+	s.add(e.received)
+}
+
+// notice notes a notice that the client took.
+func (w *windows) notice(n *notices.Notice) {
+	f := &w.pair[w.filling]
+	f.notices = append(f.notices, n)
+}
+
+// inHand is how many notices are not confirmed.
+func (w *windows) inHand() int { return len(w.pair[0].notices) + len(w.pair[1].notices) }
+
+// settle takes the answer if it came; then a window without an error is confirmed.
+func (w *windows) settle() error {
+	select {
+	case err := <-w.answer: // never, if nobody asks
+		w.answer = nil
+		if err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	confirmed := &w.pair[1-w.filling]
+	for _, m := range confirmed.topics {
+		m.handed[1-w.filling] = span{}
+	}
+	confirmed.clear()
+	return nil
+}
+
+// confirm takes the server's answer if it came, and asks again when it is time: at once if hurry. It never waits.
+func (p *publisher) confirm(hurry bool) {
+	w := &p.windows
+	if err := w.settle(); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) { // nobody answers
+			p.reconnect(err)
+		} else {
+			p.broke()
+		}
+		return
+	}
+	f := &w.pair[w.filling]
+	if w.answer == nil && !f.empty() && (hurry || time.Since(w.asked) >= p.confirmEvery) {
+		w.asked = time.Now()
+		w.filling = 1 - w.filling
+		answer, nc, reconnects := make(chan error, 1), p.nc, f.reconnects
+		w.answer = answer
+		p.asking.Go(func() {
+			answer <- flush(nc, reconnects)
+			p.link.signal()
+		})
+	}
+}
+
+// errBroke says that a connection is not the one that it was.
+var errBroke = errors.New("the connection broke meanwhile")
+
+// flush has the server confirm everything that was handed to the client since it had reconnected so many times. The
+// client keeps a ping that it cannot send for its next connection, where the answer says nothing of the one before.
+func flush(nc *nats.Conn, reconnects uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), confirmWithin)
+	defer cancel()
+	if nc.Stats().Reconnects != reconnects {
+		return errBroke
+	}
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return err
+	}
+	if nc.Stats().Reconnects != reconnects {
+		return errBroke
+	}
+	return nil
+}
+
+// broke gives up what is not confirmed: it announces a gap for each topic of it, and queues the notices again.
+func (p *publisher) broke() {
+	w := &p.windows
+	w.settle() // what was confirmed in time is not lost
+	w.answer = nil
+	topics, events := 0, uint64(0)
+	for _, i := range [...]int{w.filling, 1 - w.filling} { // what was handed over first goes to the front last
+		p.notices.Untake(true, w.pair[i].notices...)
+	}
+	for _, i := range [...]int{1 - w.filling, w.filling} {
+		for _, m := range w.pair[i].topics {
+			lost := m.handed[0]
+			lost.join(m.handed[1])
+			if lost.events == 0 {
+				continue // it was in the first window, too
+			}
+			m.handed = [2]span{}
+			p.announce(m, lost, cause.NATSBroke, 0)
+			topics++
+			events += lost.events
+		}
+		w.pair[i].clear()
+	}
+	if topics > 0 && p.link.turns.Allow() {
+		p.log.Warn("events may be lost: NATS had not confirmed them", "topics", topics, "events", events)
+	}
+}
+
+// overflowed announces what found no room: of each feed when that has been over for a while, or at once.
+func (p *publisher) overflowed(now time.Time, atOnce bool) {
+	for _, o := range p.buffer.overflows(now, atOnce) {
+		p.announce(o.mark, o.span, cause.NATSOverflow, o.events)
+	}
+}
+
+// announce queues a notice of a gap between us and NATS.
+func (p *publisher) announce(m *mark, s span, why cause.Cause, dropped uint64) {
+	m.feed.gaps[why].Add(1)
+	name := string(m.topic.Name)
+	to, err := subject.Notice(string(pool.NoticeGap), m.feed.name, name)
+	if err != nil {
+		p.notices.Count(false) // a topic that no feed may have
+		return
+	}
+	p.gapID++
+	p.notices.Add(to, &pool.GapNotice{
+		ID:   fmt.Sprintf("%s:%016x:d%d", m.feed.name, p.opts.Start, p.gapID),
+		Feed: m.feed.name, Topic: m.topic.Name, Subject: m.topic.Subject, Phase: pool.GapClosed,
+		From: time.Unix(0, s.first).UTC(), To: time.Unix(0, s.last).UTC(),
+		Cause: why, At: pool.AtDelivery, Dropped: dropped, Filled: pool.NotFilled,
+	})
+}

@@ -1,0 +1,149 @@
+package sink
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+func TestTheClientIsToldWhenToGiveUpAServer(t *testing.T) {
+	t.Parallel()
+	o := stepThrough(t, startServer(t, nil).ClientURL()).nc.Opts
+	if o.PingInterval != 20*time.Second || o.MaxPingsOut != 2 || o.FlusherTimeout != 3*time.Second ||
+		!o.ReconnectOnFlusherError || !o.IgnoreAuthErrorAbort || o.MaxReconnect != -1 {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestAServerThatAnswersNoPingIsLeft(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *server.Options) { o.DisableShortFirstPing = true })
+	p := startProxy(t, s.ClientURL())
+	c := startCore(t, Options{URL: p.url(), Connect: []nats.Option{nats.PingInterval(10 * time.Millisecond)}})
+	c.wantConnected(t, true)
+	p.stall()
+	c.wantConnected(t, false)
+	p.cut()
+	p.flow()
+	p.mend(t)
+	c.wantConnected(t, true)
+}
+
+// A server ends the connection over a line that is longer than it allows, and the client gives up for good.
+func TestEventsGoOnAfterALineThatTheServerFindsTooLong(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *server.Options) { o.MaxControlLine = 512 })
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	c := startCore(t, Options{URL: s.ClientURL()})
+	long := topicOf(c.feed, "long")
+	long.Subject = "feed.f." + strings.Repeat("a", 600)
+	for i := range uint64(2) {
+		c.publish(t, "before")
+		sub.want(t, "before")
+		if err := publish(c.feed, eventOf(long, "poison")); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it is connected again", func() bool { return c.Stats().Reconnects == i+1 })
+		c.publish(t, "after")
+		sub.want(t, "after")
+	}
+	sub.wantNoMore(t)
+}
+
+// The client gives up when it is refused twice in the same way, unless it is told not to. Either way events go on once
+// the server knows the password again.
+func TestEventsGoOnAfterTheServerRefusedThePasswordAgainAndAgain(t *testing.T) {
+	givesUp := func(o *nats.Options) error { o.IgnoreAuthErrorAbort = false; return nil }
+	for name, options := range map[string][]nats.Option{"the client tries on": nil, "the client gives up": {givesUp}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, func(o *server.Options) { o.Authorization = "right" })
+			host, port, _ := net.SplitHostPort(s.Addr().String())
+			url := func(password string) string { return "nats://" + password + "@" + host + ":" + port }
+			restart := func(password string) {
+				stopServer(s)
+				s = startServer(t, func(o *server.Options) {
+					o.Port, _ = strconv.Atoi(port)
+					o.Authorization = password
+				})
+			}
+			d := new(stuckDialer)
+			c := startCore(t, Options{URL: url("right"), Connect: append(options, nats.SetCustomDialer(d))})
+			c.wantConnected(t, true)
+			restart("another")
+			dials := d.dials.Load()
+			eventually(t, "it was refused often", func() bool { return d.dials.Load() >= dials+4 })
+			restart("right")
+			sub := subscribe(t, url("right"), "feed.>")
+			c.wantConnected(t, true)
+			c.publish(t, "afterwards")
+			sub.want(t, "afterwards")
+		})
+	}
+}
+
+func TestANoticeThatBreaksEveryConnectionIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *server.Options) { o.MaxControlLine = 512 })
+	sub := subscribe(t, s.ClientURL(), "feedmux.>")
+	c := startCore(t, Options{URL: s.ClientURL()})
+	c.feed.Notice(note(strings.Repeat("a", 600)))
+	eventually(t, "it is given up", func() bool { return c.Stats().Notices.Dropped == 1 })
+	c.feed.Notice(note("next"))
+	sub.wantNotes(t, "next")
+}
+
+func TestAWireEndsWithTheFirstWriteThatFails(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	defer far.Close()
+	w, err := wired(near, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.SetWriteDeadline(time.Unix(1, 0))
+	if n, err := w.Write([]byte("x")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("%d bytes were written: %v", n, err)
+	}
+	w.SetWriteDeadline(time.Time{})
+	if _, err := w.Write([]byte("y")); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("the next write says %v", err)
+	}
+	if _, err := wired(nil, io.EOF); !errors.Is(err, io.EOF) {
+		t.Errorf("a dial that failed says %v", err)
+	}
+}
+
+func TestEveryWayToAServerIsAWire(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	inside := startCore(t, Options{Connect: []nats.Option{nats.InProcessServer(s)}})
+	inside.wantConnected(t, true)
+	if got := inside.Stats().Server; got != "in this process" {
+		t.Errorf("the server is shown as %q", got)
+	}
+	for name, options := range map[string][]nats.Option{
+		"TCP": nil, "a dialer": {nats.SetCustomDialer(new(stuckDialer))}, "in the process": {nats.InProcessServer(s)},
+	} {
+		nc, err := newLink(inside.Core.log).connect(Options{URL: s.ClientURL(), Connect: options})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		if nc.Opts.InProcessServer != nil {
+			if _, ok := nc.Opts.InProcessServer.(wireServer); !ok {
+				t.Errorf("%s: a %T", name, nc.Opts.InProcessServer)
+			}
+		} else if _, ok := nc.Opts.CustomDialer.(wireDialer); !ok {
+			t.Errorf("%s: a %T", name, nc.Opts.CustomDialer)
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"feedmux/internal/ledger"
+	"feedmux/internal/topic"
+	"feedmux/shard"
+)
+
+// gatherRefusals is how long the place that a refusal frees stays empty: many come together, and each change of places
+// looks at every wanted topic.
+const gatherRefusals = 200 * time.Millisecond
+
+// assignSoon lets the topics be placed again once what comes together has come.
+func (p *Pool) assignSoon(now time.Time) {
+	if p.assignAt.IsZero() {
+		p.assignAt = now.Add(gatherRefusals)
+	}
+}
+
+// assign places the wanted topics and gives every conn whose topics changed its new order.
+func (p *Pool) assign(now time.Time) {
+	p.assignAt = time.Time{}
+	if p.refusals > 0 {
+		p.opts.Log.Warn("topics refused", append([]any{"feed", p.opts.Conn.Feed, "topics", p.refusals}, p.refusal...)...)
+		p.refusals = 0
+	}
+	room := p.room()
+	next, unplaced := shard.Assign(p.assignment, p.ledger.Placeable(), room, p.opts.Placement)
+	p.assignment = next
+	p.unplace(unplaced, now)
+	orders := make([][]*ledger.Record, len(room))
+	for _, r := range p.ledger.Records() {
+		if slot, ok := next[r.Name]; ok {
+			r.TurnOver = false
+			p.ledger.Place(r, slot, now)
+			orders[slot] = append(orders[slot], r)
+		}
+	}
+	for slot, records := range orders {
+		slices.SortStableFunc(records, func(a, b *ledger.Record) int { return b.Priority - a.Priority })
+		topics := make([]*topic.Topic, len(records))
+		for i, r := range records {
+			topics[i] = r.Topic
+		}
+		if !slices.Equal(topics, p.sent[slot]) {
+			p.sent[slot] = topics
+			p.slots[slot].Topics = len(topics)
+			p.order(slot)
+		}
+	}
+	p.sayCapacity(room.Total(), now)
+	if p.opts.Overflow == Turns && p.short && p.turnAt.IsZero() {
+		p.turnAt = now.Add(p.opts.turnEvery())
+	}
+}
+
+// room is how many topics each slot can take. Of one whose life takes fewer than usual, those leave that it did not
+// confirm.
+func (p *Pool) room() shard.Room {
+	room := make(shard.Room, p.opts.Conn.Connections)
+	placed, confirmed := make([]int, len(room)), make([]int, len(room))
+	for _, r := range p.ledger.Records() {
+		if r.HasPlace() && !r.TurnOver {
+			placed[r.Slot]++
+		}
+		if r.State == topic.Confirmed {
+			confirmed[r.Slot]++
+		}
+	}
+	for i := range room {
+		if room[i] = p.opts.TopicsPerConnection; p.full[i] > 0 {
+			room[i] = min(room[i], max(p.full[i], confirmed[i]))
+		}
+	}
+	for _, r := range slices.Backward(p.ledger.Records()) {
+		if r.HasPlace() && !r.TurnOver && r.State != topic.Confirmed && placed[r.Slot] > room[r.Slot] {
+			placed[r.Slot]--
+			p.assignment[r.Name] = -1 // no slot: it had a place, and needs another
+		}
+	}
+	return room
+}
+
+// unplace takes the topics for which there is no room, most wanted first. Where they take turns it works out when each
+// one's comes: as many come at a time as there are places, and each batch of them stays for Dwell.
+func (p *Pool) unplace(topics []shard.Topic, now time.Time) {
+	turning, places := 0, 0
+	if p.opts.Overflow == Turns && len(topics) > 0 {
+		turning = p.ledger.Record(topics[0]).Priority
+		for name := range p.assignment {
+			if p.ledger.Record(name).Priority == turning {
+				places++
+			}
+		}
+	}
+	for i, name := range topics {
+		r := p.ledger.Record(name)
+		over := r.TurnOver
+		r.TurnOver = false
+		if r.State == topic.Unplaced && r.Reason != "" {
+			continue
+		}
+		var reason string
+		switch {
+		case over:
+			reason = "its turn is over"
+		case !r.HasPlace():
+			reason = "no slot has room"
+		case r.State != topic.Confirmed && p.full[r.Slot] > 0:
+			reason = "the upstream takes no more topics on its connection, and no other has room"
+		default:
+			reason = "a topic of higher priority took its place"
+		}
+		if places > 0 && r.Priority == turning {
+			next := now.Add(time.Duration(i/places+1) * p.opts.Dwell)
+			reason = fmt.Sprintf("%s; its next turn comes at about %s", reason, next.UTC().Format(time.RFC3339))
+		}
+		p.ledger.Unplace(r, reason, over, now)
+	}
+}
+
+// sayCapacity announces that topics have no place any more, or that all have one again.
+func (p *Pool) sayCapacity(capacity int, now time.Time) {
+	unplaced := p.ledger.Count(topic.Unplaced)
+	if p.short == (unplaced > 0) {
+		return
+	}
+	p.short = !p.short
+	if p.short {
+		p.opts.Log.Warn("topics have no place", "feed", p.opts.Conn.Feed, "topics", unplaced, "capacity", capacity)
+	} else {
+		p.opts.Log.Info("every topic has a place", "feed", p.opts.Conn.Feed, "capacity", capacity)
+	}
+	p.ledger.NotifyFeed(&ledger.CapacityNotice{
+		Feed: p.opts.Conn.Feed, Unplaced: unplaced, Capacity: capacity, At: now.UTC(),
+	})
+}
