@@ -3,7 +3,7 @@
 GO       ?= go
 FUZZTIME ?= 5s
 
-.PHONY: build check test race fuzz bench lint help
+.PHONY: build check test race fuzz mutants bench lint help
 
 build: ## the program, as bin/feedmux
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/feedmux ./cmd/feedmux
@@ -27,6 +27,9 @@ race: ## the tests, with the race detector and in another order each time
 fuzz: ## each fuzz target for FUZZTIME (5s)
 	@GO='$(GO)' .ci/fuzz $(FUZZTIME)
 
+mutants: ## break each promise on purpose, and see that a test notices
+	@GO='$(GO)' .ci/mutants
+
 bench: ## the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
@@ -38,4 +41,4 @@ lint: ## gofmt, go vet and staticcheck
 	@echo '== staticcheck ./...'; $(GO) tool staticcheck ./...
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile

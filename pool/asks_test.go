@@ -12,6 +12,7 @@ import (
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim"
 	"feedmux/internal/sim/twitch"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/shard"
 )
@@ -90,7 +91,7 @@ func TestThePlacesOfManyRefusedTopicsAreGivenAwayTogether(t *testing.T) {
 	for i, name := range p.sent[0][:refused] {
 		before := p.sent[0]
 		at := now.Add(time.Duration(i) * gatherRefusals / refused)
-		p.onNews(conn.TopicNews{Slot: 0, News: topic.News{Topics: []*topic.Topic{name}, State: topic.Refused, At: at}}, at)
+		p.onNews(slots.TopicNews{Slot: 0, News: topic.News{Topics: []*topic.Topic{name}, State: topic.Refused, At: at}}, at)
 		p.onTime(at)
 		if &before[0] != &p.sent[0][0] {
 			changes++

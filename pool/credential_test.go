@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
 	"feedmux/internal/credential"
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/slots"
 	"feedmux/shard"
 )
 
@@ -89,7 +89,7 @@ func TestWhileTheCredentialIsRefusedNobodyDialsUntilItChangesAndThenOne(t *testi
 		tried := len(sc.net.Dials())
 		parked := make(map[shard.Slot]bool)
 		for _, n := range noticesOf[stateNotice](sc, NoticeFeed) {
-			if n.State == conn.Parked.String() && n.Cause == cause.Auth {
+			if n.State == slots.Parked.String() && n.Cause == cause.Auth {
 				parked[n.Slot] = true
 			}
 		}
@@ -139,7 +139,7 @@ func TestRenewHandsEachConnectionOverOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		got := s.status()
 		for _, slot := range got.Slots {
-			if slot.Life < 2 || slot.Life > 3 || slot.State != conn.Live {
+			if slot.Life < 2 || slot.Life > 3 || slot.State != slots.Live {
 				t.Errorf("%+v", slot)
 			}
 		}

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/slots"
 	"feedmux/limiter"
 )
 
@@ -214,7 +214,7 @@ func TestAHandOverWithADeadlineGoesBeforeDarkTopics(t *testing.T) {
 		s.up.Reconnect(s.conn(1))
 		time.Sleep(7 * time.Second)
 		got := s.status()
-		if got.Slots[1].Life != 2 || got.Slots[0].State == conn.Live {
+		if got.Slots[1].Life != 2 || got.Slots[0].State == slots.Live {
 			t.Errorf("after the first turn: slot 0 %s, slot 1 in life %d", got.Slots[0].State, got.Slots[1].Life)
 		}
 		s.confirmed(80, 9*time.Second)
@@ -242,7 +242,7 @@ func TestAnOldConnectionThatDiesBeforeTheNewOneIsReadyLeavesNoMoreThanItsOwnGap(
 				t.Errorf("from %v to %v; it died at %v and all were back at %v", g.From, g.To, died, back)
 			}
 		}
-		if got := s.status(); got.Slots[0].Life != 2 || got.Slots[0].State != conn.Live {
+		if got := s.status(); got.Slots[0].Life != 2 || got.Slots[0].State != slots.Live {
 			t.Errorf("%+v", got.Slots[0])
 		}
 	})

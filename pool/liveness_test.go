@@ -13,7 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
+	"feedmux/internal/slots"
 	"feedmux/shard"
 )
 
@@ -187,7 +187,7 @@ func TestAMessageThatIsTooLongIsSkippedAndOneThatIsFarTooLongEndsTheLife(t *test
 		s.confirmed(1, time.Second)
 		time.Sleep(time.Second)
 		got := s.status()
-		if got.Counters.Events != 2 || got.Counters.Skipped["too_big"] != 1 || got.Slots[0].State != conn.Live {
+		if got.Counters.Events != 2 || got.Counters.Skipped["too_big"] != 1 || got.Slots[0].State != slots.Live {
 			t.Errorf("%d events, skipped %v, %s", got.Counters.Events, got.Counters.Skipped, got.Slots[0].State)
 		}
 		s.wantOnly("", 0)
@@ -260,7 +260,7 @@ func TestAConnectionThatBreaksSoonAfterWeWroteWasNotIdle(t *testing.T) {
 	})
 }
 
-// Each of the two lives of a hand-over may wait for an answer that the other has while both linger.
+// What is wanted while both lives linger is asked for on the new one alone, and the hand-over does not wait for it.
 func TestAWishDuringTheLastMomentOfAHandOverIsFulfilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old := make(chan *peer, 1)
@@ -286,15 +286,11 @@ func TestAWishDuringTheLastMomentOfAHandOverIsFulfilled(t *testing.T) {
 		(<-old).say(`{"type":"RECONNECT"}`)
 		time.Sleep(200 * time.Millisecond) // the new one has confirmed what the old one has
 		s.pool.Want(topics(2))
-		s.confirmed(2, time.Second)
-		time.Sleep(2 * time.Second)
-		if got := s.status().Slots[0]; got.Life != 1 {
-			t.Errorf("handed over before the new one had all: %+v", got)
+		time.Sleep(time.Second)
+		if got := s.status(); got.Slots[0].Life != 2 || got.Topics.Asked != 1 {
+			t.Errorf("the hand-over waits for a newcomer: %+v, %+v", got.Slots[0], got.Topics)
 		}
-		time.Sleep(3 * time.Second)
-		if got := s.status(); got.Slots[0].Life != 2 || got.Topics.Confirmed != 2 {
-			t.Errorf("%+v, %+v", got.Slots[0], got.Topics)
-		}
+		s.confirmed(2, 3*time.Second)
 		if open, closed := s.gaps(); len(open)+len(closed) > 0 {
 			t.Errorf("%+v %+v", open, closed)
 		}

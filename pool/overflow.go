@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"feedmux/internal/conn"
 	"feedmux/internal/ledger"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/shard"
 )
@@ -69,7 +69,7 @@ func (p *Pool) rotate(now time.Time) (waits bool) {
 	room := p.carries()
 	for _, r := range p.ledger.Records() {
 		switch {
-		case r.State == topic.Assigned && r.Reason == "" && p.slots[r.Slot].State == conn.Live:
+		case r.State == topic.Assigned && r.Reason == "" && p.slots[r.Slot].State == slots.Live:
 			room[r.Slot] = 0 // what it took on last is still to be asked for
 		case r.Priority != priority:
 		case r.State == topic.Unplaced && now.Sub(r.Since) >= p.opts.Dwell:

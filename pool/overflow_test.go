@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/limiter"
 	"feedmux/shard"
@@ -259,7 +259,7 @@ func TestSlotsComeAndGoWithTheTopicsAndNobodyMoves(t *testing.T) {
 				where[line.Topic] = *line.Slot
 			}
 			for _, slot := range got.Slots {
-				if slot.State == conn.Live {
+				if slot.State == slots.Live {
 					open++
 				}
 			}

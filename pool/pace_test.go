@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"feedmux/internal/conn"
 	"feedmux/internal/sim/twitch"
+	"feedmux/internal/slots"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -173,7 +173,7 @@ func TestLivesThatEndedAsPlannedDoNotLengthenTheBackoff(t *testing.T) {
 		s.confirmed(1, time.Second)
 		s.up.Reset(11)
 		got := s.status().Slots[0]
-		if wait := time.Until(got.NextDial); got.State != conn.Waiting || wait > time.Second {
+		if wait := time.Until(got.NextDial); got.State != slots.Waiting || wait > time.Second {
 			t.Errorf("%s: after the first failure ever the next dial is in %v, want a second at most", got.State, wait)
 		}
 	})
@@ -194,7 +194,7 @@ func TestALifeThatSettledAndEndedAsPlannedEndsTheBackoff(t *testing.T) {
 		s.confirmed(1, 3*time.Second)
 		s.up.Reset(2)
 		got := s.status().Slots[0]
-		if wait := time.Until(got.NextDial); got.State != conn.Waiting || wait > time.Second {
+		if wait := time.Until(got.NextDial); got.State != slots.Waiting || wait > time.Second {
 			t.Errorf("%s: the outage before that life is remembered: the next dial is in %v", got.State, wait)
 		}
 	})

@@ -7,17 +7,17 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
 	"feedmux/internal/credential"
 	"feedmux/internal/sim/twitch"
+	"feedmux/internal/slots"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
 
 // states counts the slots that are in each state.
-func (s *scene) states() map[conn.State]int {
+func (s *scene) states() map[slots.State]int {
 	s.t.Helper()
-	n := make(map[conn.State]int)
+	n := make(map[slots.State]int)
 	for _, slot := range s.status().Slots {
 		n[slot.State]++
 	}
@@ -37,7 +37,7 @@ func TestADeadCredentialCostsOneDialAndParksEverySlotUntilItChanges(t *testing.T
 				t.Errorf("%d dials in an hour with a dead credential", n)
 			}
 			for _, slot := range s.status().Slots {
-				if slot.State != conn.Parked || slot.LastCause != cause.Auth {
+				if slot.State != slots.Parked || slot.LastCause != cause.Auth {
 					t.Errorf("%+v", slot)
 				}
 			}
@@ -49,7 +49,7 @@ func TestADeadCredentialCostsOneDialAndParksEverySlotUntilItChanges(t *testing.T
 				if late := dials[len(dials)-1].Sub(changed); late < 0 || late > time.Second {
 					t.Errorf("the dial came %v after the change", late)
 				}
-				if n := s.states()[conn.Parked]; n != 10 {
+				if n := s.states()[slots.Parked]; n != 10 {
 					t.Errorf("%d slots are parked: %+v", n, s.states())
 				}
 			}
@@ -91,7 +91,7 @@ func TestConnectionsThatAreOpenGoOnWhileTheCredentialIsDead(t *testing.T) {
 		}
 		s.pool.Renew() // needs a dial, too
 		time.Sleep(time.Hour)
-		if got := s.states(); got[conn.Parked] != 3 || got[conn.Live] != 7 {
+		if got := s.states(); got[slots.Parked] != 3 || got[slots.Live] != 7 {
 			t.Errorf("%+v", got)
 		}
 		if n := len(s.net.Dials()); n != 10+1 {
@@ -122,7 +122,7 @@ func TestAHandOverThatWaitedForItsTurnStopsWhenTheCredentialIsDead(t *testing.T)
 		time.Sleep(2 * time.Second) // its dial spends the turn, and finds the credential dead a little later
 		s.up.Reconnect(1)
 		time.Sleep(10 * time.Minute)
-		if got := s.status().Slots; max(got[0].Life, got[1].Life) != 1 || s.states()[conn.Live] != 1 {
+		if got := s.status().Slots; max(got[0].Life, got[1].Life) != 1 || s.states()[slots.Live] != 1 {
 			t.Errorf("%+v", got)
 		}
 		if n := len(s.net.Dials()); n != 2+1 {
@@ -147,7 +147,7 @@ func TestWithoutACredentialA401IsAFailureLikeAnyOther(t *testing.T) {
 		if n := len(s.net.Dials()); n < 12 || n > 60 {
 			t.Errorf("%d dials", n)
 		}
-		if n := s.states()[conn.Parked]; n > 0 {
+		if n := s.states()[slots.Parked]; n > 0 {
 			t.Errorf("%d slots are parked", n)
 		}
 		s.up.SetRefuseStatus(0)
@@ -161,7 +161,7 @@ func (s *scene) dropTrier() {
 	got := s.status()
 	var rest []shard.Wanted
 	for _, line := range got.Ledger {
-		if got.Slots[*line.Slot].State != conn.Dialing {
+		if got.Slots[*line.Slot].State != slots.Dialing {
 			rest = append(rest, shard.Wanted{Topic: line.Topic})
 		}
 	}
@@ -217,7 +217,7 @@ func TestWhileNoDialSaysAnythingOfACredentialNoSlotTriesItAlone(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		tried := make(map[shard.Slot]int)
 		for _, n := range s.slotNews() {
-			if n.State == conn.Waiting {
+			if n.State == slots.Waiting {
 				tried[n.Slot]++
 			}
 		}

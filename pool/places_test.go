@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
 	"feedmux/internal/protocol"
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim/twitch"
+	"feedmux/internal/slots"
+	"feedmux/internal/topic"
+	"feedmux/shard"
 )
 
 // homeless is a protocol that knows no address.
@@ -89,7 +92,7 @@ func TestAfterADialThatFailedThePlaceIsHeldIfTheUpstreamMayCountASocket(t *testi
 					s.pool.Want(nil)
 				}
 				got := s.status()
-				for ; got.Slots[0].State == conn.Dialing; got = s.status() {
+				for ; got.Slots[0].State == slots.Dialing; got = s.status() {
 					if got.Account.Connections != 1 {
 						t.Fatalf("%d places are taken while the pool dials", got.Account.Connections)
 					}
@@ -118,6 +121,35 @@ func TestConnectionsThatWaitForTheirTurnAreNotCountedAsOpen(t *testing.T) {
 			time.Sleep(time.Second)
 			if got := s.status(); got.Account.Connections != s.up.Open() {
 				t.Errorf("the account shows %d connections, %d sockets are open", got.Account.Connections, s.up.Open())
+			}
+		}
+	})
+}
+
+func TestATopicThatNeverHadAPlaceIsNamedOnceAndSaysWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC()
+		s := play(t, twitch.PubSubOptions{}, topics(52), oneConnection)
+		s.confirmed(50, time.Minute)
+		var told []shard.Topic
+		for i, wanted := range []int{52, 53} {
+			s.pool.Want(topics(wanted))
+			for _, missing := range topics(wanted)[50:] {
+				if got := s.topic(missing.Topic); got.State != topic.Unplaced || got.Reason != "no slot has room" || got.Since.Before(begin) {
+					t.Errorf("%+v", got)
+				}
+			}
+			for _, n := range noticesOf[TopicNotice](s, NoticeTopicState) {
+				if n.State != "unplaced" {
+					continue
+				}
+				told = append(told, n.Topic)
+				if n.Reason != "no slot has room" || n.Since.Before(begin) {
+					t.Errorf("%+v", n)
+				}
+			}
+			if want := []shard.Topic{topics(53)[50].Topic, topics(53)[51].Topic, topics(53)[52].Topic}[:2+i]; !slices.Equal(told, want) {
+				t.Errorf("%d are wanted, and told as unplaced are %q", wanted, told)
 			}
 		}
 	})

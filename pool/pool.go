@@ -11,6 +11,7 @@ import (
 	"feedmux/internal/cause"
 	"feedmux/internal/conn"
 	"feedmux/internal/ledger"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/shard"
 )
@@ -22,7 +23,7 @@ type Pool struct {
 
 	wanted  chan []shard.Wanted // one slot, the newest wins
 	queries chan query          // unbuffered: whoever asks waits
-	news    chan conn.News      // unbuffered: conns wait for the pool, never the reverse
+	news    chan slots.News     // unbuffered: conns wait for the pool, never the reverse
 	changed chan struct{}       // one slot: the credential changed, once or more
 	renewed chan struct{}       // one slot: connections are to be handed over
 	ended   chan struct{}       // closed when Run is about to return
@@ -69,7 +70,7 @@ func New(o Options) (*Pool, error) {
 		opts:    o,
 		wanted:  make(chan []shard.Wanted, 1),
 		queries: make(chan query),
-		news:    make(chan conn.News),
+		news:    make(chan slots.News),
 		changed: make(chan struct{}, 1),
 		renewed: make(chan struct{}, 1),
 		ended:   make(chan struct{}),
@@ -157,7 +158,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	begin := time.Now()
 	for i := range p.opts.Conn.Connections {
 		c := conn.New(&p.opts.Conn, shard.Slot(i), p.news, begin)
-		p.slots[i] = SlotStatus{Slot: shard.Slot(i), State: conn.Closed, Since: begin}
+		p.slots[i] = SlotStatus{Slot: shard.Slot(i), State: slots.Closed, Since: begin}
 		p.conns = append(p.conns, c)
 		conns.Go(func() { c.Run(ctx) })
 	}
@@ -251,18 +252,18 @@ func (p *Pool) onWant(topics []shard.Wanted, now time.Time) {
 	p.assign(now)
 }
 
-func (p *Pool) onNews(news conn.News, now time.Time) {
+func (p *Pool) onNews(news slots.News, now time.Time) {
 	switch n := news.(type) {
-	case conn.SlotNews:
+	case slots.StateNews:
 		p.onSlot(n)
-	case conn.DialEnded:
+	case slots.DialEnded:
 		p.counters.DialWait.add(n.Waited)
 		result := "ok"
 		if n.Cause != "" {
 			result = string(n.Cause)
 		}
 		p.counters.Dials[result]++
-	case conn.LifeEnded:
+	case slots.LifeEnded:
 		p.counters.Disconnects[n.Cause]++
 		if p.ending && n.Cause == cause.Drain {
 			n.Cause = cause.Restart
@@ -272,12 +273,12 @@ func (p *Pool) onNews(news conn.News, now time.Time) {
 			p.full[n.Slot] = 0 // the next life may have more room
 			p.assignSoon(now)
 		}
-	case conn.TopicNews:
+	case slots.TopicNews:
 		p.onTopics(n, now)
-	case conn.FullNews:
+	case slots.FullNews:
 		p.full[n.Slot] = n.Capacity
 		p.assignSoon(now)
-	case conn.PongNews:
+	case slots.PongNews:
 		p.slots[n.Slot].PingRTT = Seconds(n.RTT)
 		p.counters.PingRTT.add(n.RTT)
 	}
@@ -285,7 +286,7 @@ func (p *Pool) onNews(news conn.News, now time.Time) {
 
 // order tells a slot what it is to do.
 func (p *Pool) order(slot int) {
-	p.conns[slot].Order(conn.Order{Topics: p.sent[slot], Renewals: p.renewals, Credential: p.changes})
+	p.conns[slot].Order(slots.Order{Topics: p.sent[slot], Renewals: p.renewals, Credential: p.changes})
 }
 
 func (p *Pool) onCredential(now time.Time) {
@@ -304,9 +305,9 @@ func (p *Pool) orderAll() {
 	}
 }
 
-func (p *Pool) onSlot(n conn.SlotNews) {
+func (p *Pool) onSlot(n slots.StateNews) {
 	s := &p.slots[n.Slot]
-	if n.State != conn.Live || n.Life != s.Life {
+	if n.State != slots.Live || n.Life != s.Life {
 		p.fed(s, n.At)
 	}
 	if n.Life != s.Life && p.full[n.Slot] > 0 { // what the life before took means nothing to this one
@@ -314,7 +315,7 @@ func (p *Pool) onSlot(n conn.SlotNews) {
 		p.assignSoon(n.At)
 	}
 	s.State, s.Since, s.Life, s.NextDial = n.State, n.At, n.Life, n.NextDial
-	if n.State == conn.Waiting || n.State == conn.Closed || n.State == conn.Parked {
+	if n.State == slots.Waiting || n.State == slots.Closed || n.State == slots.Parked {
 		s.LastCause, s.LastError = n.Cause, ""
 		if n.Err != nil {
 			s.LastError = n.Err.Error()
@@ -322,9 +323,9 @@ func (p *Pool) onSlot(n conn.SlotNews) {
 	}
 	level := slog.LevelInfo
 	switch {
-	case n.State == conn.Waiting || n.State == conn.Parked:
+	case n.State == slots.Waiting || n.State == slots.Parked:
 		level = slog.LevelWarn
-	case n.State == conn.Dialing || n.State == conn.Opening:
+	case n.State == slots.Dialing || n.State == slots.Opening:
 		level = slog.LevelDebug
 	}
 	attrs := []slog.Attr{slog.String("feed", p.opts.Conn.Feed), slog.Int("slot", int(n.Slot)), slog.Int("life", n.Life)}
@@ -343,7 +344,7 @@ func (p *Pool) onSlot(n conn.SlotNews) {
 	})
 }
 
-func (p *Pool) onTopics(n conn.TopicNews, now time.Time) {
+func (p *Pool) onTopics(n slots.TopicNews, now time.Time) {
 	refused := false
 	for _, t := range n.Topics {
 		r := p.ledger.Record(t.Name)

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
 	"feedmux/internal/ledger"
 	"feedmux/internal/sim"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/limiter"
 	"feedmux/shard"
@@ -118,7 +118,7 @@ func TestACutConnectionComesBackAndItsGapIsAnnounced(t *testing.T) {
 		s.up.Reset(1)
 		synctest.Wait()
 		got := s.status()
-		if got.Topics.Confirmed != 0 || got.Dark != 50 || got.Slots[0].State != conn.Waiting || got.Slots[0].LastCause != cause.Reset {
+		if got.Topics.Confirmed != 0 || got.Dark != 50 || got.Slots[0].State != slots.Waiting || got.Slots[0].LastCause != cause.Reset {
 			t.Fatalf("after the cut: %+v, %d dark, slot %+v", got.Topics, got.Dark, got.Slots[0])
 		}
 		s.confirmed(50, 10*time.Second)
@@ -183,7 +183,7 @@ func TestASilentConnectionIsNoticedInTime(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		s.up.Mute(1)
 		muted := time.Now()
-		for s.status().Slots[0].State == conn.Live {
+		for s.status().Slots[0].State == slots.Live {
 			time.Sleep(100 * time.Millisecond)
 		}
 		// interval × (1 + jitter) + timeout, and the steps of the loop above
@@ -205,7 +205,7 @@ func TestAPlaceStaysTakenAfterACloseThatThePeerDidNotAnswer(t *testing.T) {
 		})
 		s.confirmed(1, time.Minute)
 		s.up.Mute(1)
-		for s.status().Slots[0].State == conn.Live {
+		for s.status().Slots[0].State == slots.Live {
 			time.Sleep(10 * time.Millisecond)
 		}
 		ended := time.Now()
@@ -388,7 +388,7 @@ func TestWantIsADifferenceToWhatIsThere(t *testing.T) {
 		if got.Topics != (TopicCounts{Wanted: 50, Confirmed: 50}) {
 			t.Fatalf("%+v", got.Topics)
 		}
-		if got.Slots[1].State != conn.Closed || s.up.Open() != 1 {
+		if got.Slots[1].State != slots.Closed || s.up.Open() != 1 {
 			t.Errorf("the slot without topics is %s, %d sockets open", got.Slots[1].State, s.up.Open())
 		}
 		if listening := s.up.Listening(); len(listening) != 50 || listening["new.1"] == nil || listening["video-playback-by-id.0"] != nil {

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/slots"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -26,7 +26,7 @@ func (s *scene) slotNews() (news []FeedNotice) {
 		if !strings.HasPrefix(n.subject, "feedmux.feed.") {
 			continue
 		}
-		// conn.State has no way back from its word.
+		// slots.State has no way back from its word.
 		var raw struct {
 			Slot  shard.Slot
 			State string
@@ -37,7 +37,7 @@ func (s *scene) slotNews() (news []FeedNotice) {
 			s.t.Fatal(err)
 		}
 		f.Slot, f.Cause, f.At = raw.Slot, raw.Cause, raw.At
-		for _, state := range conn.States() {
+		for _, state := range slots.States() {
 			if state.String() == raw.State {
 				f.State = state
 			}
@@ -110,18 +110,18 @@ func TestAnOutageCostsOneProbeAtATimeAndIsSoonOver(t *testing.T) {
 				if n := len(probes); n < 12 || n > 60 || early < n/6 {
 					t.Errorf("%d probes in %v, %d of them in the first five minutes", n, outage, early)
 				}
-				var slots []shard.Slot
+				var probed []shard.Slot
 				for _, n := range s.slotNews()[10:] { // the ends of the ten
-					if n.State == conn.Waiting {
-						slots = append(slots, n.Slot)
+					if n.State == slots.Waiting {
+						probed = append(probed, n.Slot)
 						if n.Cause != row.why && (row.why != cause.Silent || n.Cause != cause.PingTimeout) {
 							t.Errorf("a probe failed for %s, want %s", n.Cause, row.why)
 						}
 					}
 				}
-				for i := range slots[10:] {
-					if ten := slices.Sorted(slices.Values(slots[i : i+10])); len(slices.Compact(ten)) != 10 {
-						t.Fatalf("the slots do not probe in turn: %v", slots)
+				for i := range probed[10:] {
+					if ten := slices.Sorted(slices.Values(probed[i : i+10])); len(slices.Compact(ten)) != 10 {
+						t.Fatalf("the probed do not probe in turn: %v", probed)
 					}
 				}
 
@@ -190,7 +190,7 @@ func TestOneBrokenSlotLeavesTheOthersAlone(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		got := s.status()
 		for _, slot := range got.Slots[:2] {
-			if slot.State != conn.Live || slot.Life != 1 {
+			if slot.State != slots.Live || slot.Life != 1 {
 				t.Errorf("%+v", slot)
 			}
 		}
@@ -257,11 +257,11 @@ func TestRetryAfterIsSeenAndHoldsEverySlot(t *testing.T) {
 		}
 		waits := 0
 		for _, slot := range s.status().Slots {
-			if slot.State == conn.Live {
+			if slot.State == slots.Live {
 				continue
 			}
 			waits++
-			if in := slot.NextDial.Sub(refused); slot.State != conn.Waiting || in < 5*time.Minute-5*time.Second {
+			if in := slot.NextDial.Sub(refused); slot.State != slots.Waiting || in < 5*time.Minute-5*time.Second {
 				t.Errorf("%+v: dials in %v", slot, in)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -220,34 +221,47 @@ func TestAnEventFromBeforeDoesNotStandAgainstARefusal(t *testing.T) {
 }
 
 func TestATokenThatThePeerRepeatsIsSeenNowhere(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const token = "s3cr3t-t0ken"
-		var log bytes.Buffer // the pool writes to it until it has ended
-		s := perform(t, topics(1), func(o *Options) {
-			o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-			o.Conn.Protocol = pubsub.New(pubsub.Options{
-				URL: "ws://upstream.test", Token: func(context.Context) (string, error) { return token, nil },
+	for name, changed := range map[string]bool{"of the handshake": false, "that changed on an open connection": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const token = "s3cr3t-t0ken"
+				var secret atomic.Value
+				secret.Store(token)
+				if changed {
+					secret.Store("the one before")
+				}
+				var log bytes.Buffer // the pool writes to it until it has ended
+				s := perform(t, topics(1), func(o *Options) {
+					o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+					o.Conn.Protocol = pubsub.New(pubsub.Options{
+						URL: "ws://upstream.test", Token: func(context.Context) (string, error) { return secret.Load().(string), nil },
+					})
+				}, func(p *peer) {
+					p.open()
+					p.accept()
+					time.Sleep(200 * time.Millisecond)
+					p.close(1008, "bad token "+token)
+					p.obey()
+				})
+				time.Sleep(100 * time.Millisecond)
+				secret.Store(token)
+				s.pool.CredentialChanged()
+				time.Sleep(500 * time.Millisecond)
+				lastError := s.status().Slots[0].LastError
+				s.end()
+				<-s.done
+				_, notices := s.sink.take()
+				if !strings.Contains(lastError, "bad token") || !strings.Contains(log.String(), "bad token") || len(notices) == 0 {
+					t.Fatalf("the peer's words are not shown at all: %q\n%s", lastError, log.String())
+				}
+				for _, text := range []string{lastError, log.String(), fmt.Sprint(notices)} {
+					if strings.Contains(text, token) {
+						t.Errorf("it is shown: %s", text)
+					}
+				}
 			})
-		}, func(p *peer) {
-			p.open()
-			p.accept()
-			p.close(1008, "bad token "+token)
-			p.obey()
 		})
-		time.Sleep(500 * time.Millisecond)
-		lastError := s.status().Slots[0].LastError
-		s.end()
-		<-s.done
-		_, notices := s.sink.take()
-		if !strings.Contains(lastError, "bad token") || !strings.Contains(log.String(), "bad token") || len(notices) == 0 {
-			t.Fatalf("the peer's words are not shown at all: %q\n%s", lastError, log.String())
-		}
-		for _, text := range []string{lastError, log.String(), fmt.Sprint(notices)} {
-			if strings.Contains(text, token) {
-				t.Errorf("it is shown: %s", text)
-			}
-		}
-	})
+	}
 }
 
 func TestAGapBeginsAtTheLastWholeFrame(t *testing.T) {

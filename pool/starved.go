@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
 	"feedmux/internal/ledger"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 )
 
@@ -70,7 +70,7 @@ func (p *Pool) lookForStarved(now time.Time) {
 		came := total - w.total
 		w.total = total
 		switch {
-		case s.State != conn.Live || w.life != s.Life || !slices.Equal(w.topics, p.sent[i]):
+		case s.State != slots.Live || w.life != s.Life || !slices.Equal(w.topics, p.sent[i]):
 			w.life, w.topics, w.came = s.Life, p.sent[i], nil
 			p.fed(s, now)
 			continue

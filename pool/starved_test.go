@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/slots"
 	"feedmux/shard"
 )
 
@@ -70,7 +70,7 @@ func TestAStarvedSlotIsToldOnceAndLivesOn(t *testing.T) {
 		s.wantStarved()
 		time.Sleep(35 * time.Second)
 		told := s.wantStarved(GapOpen)[0]
-		if told.Slot != slot || told.State != conn.Live.String() || told.Since.Sub(began).Abs() > watchEvery {
+		if told.Slot != slot || told.State != slots.Live.String() || told.Since.Sub(began).Abs() > watchEvery {
 			t.Errorf("since %v: %+v", began, told)
 		}
 		for range 10 {
@@ -79,7 +79,7 @@ func TestAStarvedSlotIsToldOnceAndLivesOn(t *testing.T) {
 		}
 		got := s.status()
 		for _, status := range got.Slots {
-			if starved := !status.Starved.IsZero(); starved != (status.Slot == slot) || status.Life != 1 || status.State != conn.Live {
+			if starved := !status.Starved.IsZero(); starved != (status.Slot == slot) || status.Life != 1 || status.State != slots.Live {
 				t.Errorf("%+v", status)
 			}
 		}

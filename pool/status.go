@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/shard"
 )
@@ -64,7 +64,7 @@ func (c TopicCounts) Ready() float64 {
 // SlotStatus is what is known of one slot.
 type SlotStatus struct {
 	Slot      shard.Slot  `json:"slot"`
-	State     conn.State  `json:"state"`
+	State     slots.State `json:"state"`
 	Since     time.Time   `json:"since"`
 	Life      int         `json:"life"` // 0 before the first dial
 	Topics    int         `json:"topics"`

@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"feedmux/internal/conn"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/limiter"
 	"feedmux/shard"
@@ -185,7 +185,7 @@ func (w *walk) check() {
 		w.t.Errorf("%d lines for %d topics; %d are dark, counted %d", len(got.Ledger), got.Topics.Wanted, dark, got.Dark)
 	}
 	for _, slot := range got.Slots {
-		if n := onSlot[slot.Slot]; n > walkTopics || slot.Confirmed > 0 && slot.State != conn.Live && slot.State != conn.Leaving {
+		if n := onSlot[slot.Slot]; n > walkTopics || slot.Confirmed > 0 && slot.State != slots.Live && slot.State != slots.Leaving {
 			w.t.Errorf("%d topics on slot %+v", n, slot)
 		}
 	}

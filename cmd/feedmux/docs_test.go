@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
 	"feedmux/internal/sink"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 )
 
@@ -52,7 +52,7 @@ topics = ["raid.1"]
 	}
 
 	var values []string
-	for _, s := range conn.States() {
+	for _, s := range slots.States() {
 		values = append(values, s.String())
 	}
 	for _, s := range topic.States() {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"feedmux/internal/conn"
 	"feedmux/internal/daemon"
+	"feedmux/internal/slots"
 	"feedmux/pool"
 )
 
@@ -146,13 +146,13 @@ func (v *viewer) printSummary(ctx context.Context, perSecond uint64) {
 // mark shows a slot as one character.
 func mark(s pool.SlotStatus) rune {
 	switch {
-	case s.State == conn.Live && s.Confirmed == s.Topics:
+	case s.State == slots.Live && s.Confirmed == s.Topics:
 		return '#'
-	case s.State == conn.Live, s.State == conn.Opening:
+	case s.State == slots.Live, s.State == slots.Opening:
 		return '+'
-	case s.State == conn.Waiting, s.State == conn.Leaving:
+	case s.State == slots.Waiting, s.State == slots.Leaving:
 		return 'x'
-	case s.State == conn.Dialing:
+	case s.State == slots.Dialing:
 		return '-'
 	}
 	return '·'

@@ -32,6 +32,7 @@ type Asks struct {
 	atOnce []protocol.Settlement
 	out    protocol.Out // reused
 	paused time.Time    // when the window opens for the outbox; zero: it is empty
+	frozen bool         // nothing is asked for now
 	full   int          // topics that the upstream takes on this life, if it was found out just now
 }
 
@@ -137,15 +138,58 @@ func (a *Asks) Known() (news []topic.News) {
 	return news
 }
 
-// Confirmed are the topics that are confirmed, and since when.
-func (a *Asks) Confirmed() map[*topic.Topic]time.Time {
+// Inherited are the topics that are confirmed here; with the time since when, if before had them as well.
+func (a *Asks) Inherited(before *Asks) map[*topic.Topic]time.Time {
 	since := make(map[*topic.Topic]time.Time, len(a.list))
 	for _, k := range a.list {
-		if k.state == topic.Confirmed {
+		switch {
+		case k.state != topic.Confirmed:
+		case before.IsConfirmed(k.topic.Name):
 			since[k.topic] = k.confirmed
+		default:
+			since[k.topic] = time.Time{}
 		}
 	}
 	return since
+}
+
+func (a *Asks) countConfirmed() (n int) {
+	for _, k := range a.list {
+		if k.state == topic.Confirmed {
+			n++
+		}
+	}
+	return n
+}
+
+// IsConfirmed says whether the upstream sends a topic's events on this life.
+func (a *Asks) IsConfirmed(name shard.Topic) bool {
+	k := a.byName[name]
+	return k != nil && k.state == topic.Confirmed
+}
+
+// Carried are the topics of which events may come on this life, now or once what is said already is written.
+func (a *Asks) Carried() map[shard.Topic]bool {
+	carried := make(map[shard.Topic]bool, len(a.list))
+	for _, k := range a.list {
+		if (k.wrote || k.queued) && k.state != topic.Refused && k.state != elsewhere {
+			carried[k.topic.Name] = true
+		}
+	}
+	return carried
+}
+
+// Freeze stops asking for topics, or goes on with it. Those that are not wanted any more are given up all the same.
+func (a *Asks) Freeze(on bool) { a.frozen = on }
+
+// Still are those of topics that were wanted on this life already.
+func (a *Asks) Still(topics []*topic.Topic) (still []*topic.Topic) {
+	for _, t := range topics {
+		if a.byName[t.Name] != nil {
+			still = append(still, t)
+		}
+	}
+	return still
 }
 
 // Covers says whether all topics that before has confirmed are confirmed or refused here.
@@ -278,7 +322,7 @@ func (a *Asks) Settle(s protocol.Settlement, l Life, now time.Time) []topic.News
 		case protocol.Full:
 			k.state = elsewhere
 			l.Forget(name)
-			a.full = max(1, len(a.Confirmed()))
+			a.full = max(1, a.countConfirmed())
 			continue
 		}
 		news.State, news.By = k.state, k.by
@@ -307,7 +351,7 @@ func (k *ask) awaits(v protocol.Verdict) bool {
 func (a *Asks) ByEvent(topics []*topic.Topic, at time.Time) []topic.News {
 	news := topic.News{State: topic.Confirmed, By: topic.ByEvent, At: at}
 	for _, t := range topics {
-		if k := a.byName[t.Name]; k != nil && k.topic == t && k.state == topic.Asked {
+		if k := a.byName[t.Name]; k != nil && k.topic == t && (k.state == topic.Asked || k.state == topic.Assigned && k.wrote) {
 			k.state, k.by, k.tries, k.failures, k.confirmed = topic.Confirmed, topic.ByEvent, 0, 0, at
 			a.blame.clear(k.topic)
 			news.Topics = append(news.Topics, k.topic)
@@ -336,8 +380,8 @@ func (a *Asks) Wake() (wake time.Time) {
 	}
 	may := a.turn()
 	for _, k := range a.list {
-		if k.state != topic.Assigned && k.state != topic.Asked || !may(k) {
-			continue // an answer comes first
+		if k.state != topic.Assigned && k.state != topic.Asked || !may(k) || a.frozen && k.tries < askTries {
+			continue // an answer comes first, or another life
 		}
 		if at := k.dueAt(); wake.IsZero() || at.Before(wake) {
 			wake = at

@@ -39,7 +39,7 @@ func (c *trial) live(t *testing.T, heard bool) (guilty *topic.Topic, answered bo
 	for range 1000 {
 		frames := a.writeAll(l, c.now)
 		c.now = c.now.Add(time.Second)
-		if len(frames) == 0 && len(a.Confirmed()) == len(c.wanted) {
+		if len(frames) == 0 && a.countConfirmed() == len(c.wanted) {
 			return nil, true
 		}
 		for _, f := range frames {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"feedmux/internal/asks"
 	"feedmux/internal/cause"
+	"feedmux/internal/slots"
 	"feedmux/internal/tally"
 	"feedmux/internal/topic"
 	"feedmux/limiter"
@@ -21,17 +23,17 @@ type Conn struct {
 	opts  *Options
 	slot  shard.Slot
 	tally tally.Counter
-	up    chan<- News // whose receiver receives until Run has returned
+	up    chan<- slots.News // whose receiver receives until Run has returned
 
-	orders chan Order // one slot, the newest wins
-	inbox  chan any   // from the dialer and the readers; unbuffered: they wait
+	orders chan slots.Order // one slot, the newest wins
+	inbox  chan any         // from the dialer and the readers; unbuffered: they wait
 
 	// current is the life that serves, for those who only look.
 	current atomic.Pointer[life]
 
 	// Owned by Run.
-	state    State
-	order    Order
+	state    slots.State
+	order    slots.Order
 	rand     *rand.Rand
 	backoff  limiter.Backoff
 	probes   int // failed probes of the account that backoff knows of
@@ -42,6 +44,7 @@ type Conn struct {
 	life     *life     // opening, live, leaving: the one that serves
 	next     *life     // hand-over: the one that is to serve
 	last     *life     // hand-over: the one that served before, until its end
+	left     *life     // hand-over: the one that was to serve and ended before the one that serves, until that ends too
 	lives    int
 	moveAt   time.Time // no hand-over before: the last try failed
 	renewing int       // goroutines that fetch the credential that changed
@@ -52,10 +55,10 @@ type Conn struct {
 // New makes the Conn of a slot. It does nothing until Run. Its news goes to up, which must be received from until Run has
 // returned. o is shared by the slots of a feed and must not change. anchor is the beginning of the feed's first ping
 // interval: the same for all of its slots.
-func New(o *Options, slot shard.Slot, up chan<- News, anchor time.Time) *Conn {
+func New(o *Options, slot shard.Slot, up chan<- slots.News, anchor time.Time) *Conn {
 	return &Conn{
 		opts: o, slot: slot, up: up,
-		orders:  make(chan Order, 1),
+		orders:  make(chan slots.Order, 1),
 		inbox:   make(chan any),
 		rand:    rand.New(rand.NewPCG(o.Seed, uint64(slot))),
 		backoff: o.Backoff,
@@ -64,7 +67,7 @@ func New(o *Options, slot shard.Slot, up chan<- News, anchor time.Time) *Conn {
 }
 
 // Order tells the Conn what it is to do. It never waits. One goroutine calls it.
-func (c *Conn) Order(o Order) {
+func (c *Conn) Order(o slots.Order) {
 	select {
 	case <-c.orders: // drop the stale one
 	default:
@@ -101,7 +104,7 @@ func (c *Conn) Run(ctx context.Context) {
 			c.onTime(ctx, time.Now())
 		case <-done:
 			done = nil
-			c.onOrder(ctx, Order{Renewals: c.order.Renewals, Credential: c.order.Credential})
+			c.onOrder(ctx, slots.Order{Renewals: c.order.Renewals, Credential: c.order.Credential})
 		}
 		c.considerHandOver(ctx, time.Now())
 		if ctx.Err() != nil && c.idle() {
@@ -112,17 +115,17 @@ func (c *Conn) Run(ctx context.Context) {
 
 // idle says that the slot is closed and nothing is on its way to it.
 func (c *Conn) idle() bool {
-	return c.state == Closed && c.attempt == nil && c.last == nil && c.next == nil && c.renewing == 0
+	return c.state == slots.Closed && c.attempt == nil && c.last == nil && c.next == nil && c.renewing == 0
 }
 
 // setState is the one place where the state changes: it tells so.
-func (c *Conn) setState(s State, why cause.Cause, err error) {
+func (c *Conn) setState(s slots.State, why cause.Cause, err error) {
 	c.state = s
-	news := SlotNews{Slot: c.slot, Life: c.lives, State: s, At: time.Now(), Cause: why, Err: err}
+	news := slots.StateNews{Slot: c.slot, Life: c.lives, State: s, At: time.Now(), Cause: why, Err: err}
 	if c.life != nil {
 		news.Life = c.life.number
 	}
-	if s == Waiting {
+	if s == slots.Waiting {
 		news.NextDial = c.retryAt
 	}
 	c.up <- news
@@ -143,13 +146,13 @@ func (c *Conn) nextWake() time.Time {
 		}
 	}
 	switch c.state {
-	case Waiting:
+	case slots.Waiting:
 		if c.attempt == nil { // else it was given up, and is awaited
 			sooner(c.retryAt)
 		}
-	case Parked:
+	case slots.Parked:
 		sooner(now.Add(lookAgain))
-	case Live:
+	case slots.Live:
 		if why, _ := c.mustMove(); why != "" {
 			if c.movable() {
 				sooner(c.moveAt)
@@ -181,7 +184,7 @@ func (c *Conn) nextWake() time.Time {
 	return wake
 }
 
-func (c *Conn) onOrder(ctx context.Context, o Order) {
+func (c *Conn) onOrder(ctx context.Context, o slots.Order) {
 	if ctx.Err() != nil {
 		o.Topics = nil // an order that came late does not open what is being closed
 	}
@@ -212,18 +215,18 @@ func (c *Conn) onOrder(ctx context.Context, o Order) {
 		c.takeOver() // what it waited for may not be wanted any more
 	}
 	switch c.state {
-	case Closed:
+	case slots.Closed:
 		switch {
 		case none:
 		case time.Now().Before(c.retryAt) || c.attempt != nil:
-			c.setState(Waiting, "", nil)
+			c.setState(slots.Waiting, "", nil)
 		default:
 			c.dial(ctx)
 		}
-	case Waiting, Parked:
+	case slots.Waiting, slots.Parked:
 		if none {
 			c.rest(ctx, cause.Drain, nil)
-		} else if c.state == Parked {
+		} else if c.state == slots.Parked {
 			c.dial(ctx) // the order may say that the credential changed
 		}
 	}
@@ -231,7 +234,11 @@ func (c *Conn) onOrder(ctx context.Context, o Order) {
 
 // ask lets a life have what is wanted now.
 func (c *Conn) ask(l *life) {
-	c.report(l, l.asks.Want(c.order.Topics, l))
+	topics := c.order.Topics
+	if l == c.life && c.next != nil {
+		topics = l.asks.Still(topics) // newcomers are the new life's
+	}
+	c.report(l, l.asks.Want(topics, l))
 	c.pump(l, time.Now())
 }
 
@@ -255,7 +262,7 @@ func (c *Conn) leave(l *life, why cause.Cause, code int) {
 	l.ending = why
 	l.sock.Leave(code, "")
 	if l == c.life {
-		c.setState(Leaving, why, nil)
+		c.setState(slots.Leaving, why, nil)
 	}
 }
 
@@ -276,11 +283,11 @@ func (c *Conn) fail(l *life, why cause.Cause, err error) {
 
 func (c *Conn) onTime(ctx context.Context, now time.Time) {
 	switch c.state {
-	case Waiting:
+	case slots.Waiting:
 		if c.attempt == nil && !now.Before(c.retryAt) {
 			c.dial(ctx)
 		}
-	case Parked:
+	case slots.Parked:
 		c.dial(ctx)
 	}
 	for _, l := range []*life{c.life, c.next} {
@@ -343,13 +350,27 @@ func (c *Conn) pump(l *life, now time.Time) {
 	}
 }
 
-// report tells what became of topics on the life that serves: what another one knows of them is no news yet.
+// report tells what became of topics. During a hand-over a topic is as well off as on the better of its two lives.
 func (c *Conn) report(l *life, news []topic.News) {
-	if l != c.life {
+	var other *life
+	switch {
+	case l == c.next:
+		other = c.life
+	case l == c.life:
+		other = c.next
+	default:
 		return
 	}
 	for _, n := range news {
-		c.up <- TopicNews{c.slot, n}
+		if l == c.next && n.State == topic.Confirmed {
+			c.cede(l, n.Topics)
+		}
+		if other != nil && n.State != topic.Confirmed {
+			n.Topics = slices.DeleteFunc(slices.Clone(n.Topics), func(t *topic.Topic) bool { return other.asks.IsConfirmed(t.Name) })
+		}
+		if len(n.Topics) > 0 {
+			c.up <- slots.TopicNews{Slot: c.slot, News: n}
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"feedmux/internal/asks"
 	"feedmux/internal/cause"
 	"feedmux/internal/protocol"
+	"feedmux/internal/slots"
 	"feedmux/internal/socket"
 	"feedmux/shard"
 )
@@ -52,12 +53,12 @@ type renewed struct {
 func (c *Conn) dial(ctx context.Context) {
 	a := &attempt{}
 	if !c.may(a) {
-		if c.state != Parked {
-			c.setState(Parked, cause.Auth, nil)
+		if c.state != slots.Parked {
+			c.setState(slots.Parked, cause.Auth, nil)
 		}
 		return
 	}
-	c.setState(Dialing, "", nil)
+	c.setState(slots.Dialing, "", nil)
 	c.begin(ctx, a, account.Request{Slot: c.slot, Topics: len(c.order.Topics)})
 }
 
@@ -78,7 +79,7 @@ func (c *Conn) onTurned(ctx context.Context, t turned) {
 	if t.err != nil {
 		a.cancel()
 		c.attempt = nil
-		if c.state == Dialing {
+		if c.state == slots.Dialing {
 			c.rest(ctx, cause.Drain, nil)
 		}
 		return
@@ -92,17 +93,17 @@ func (c *Conn) onTurned(ctx context.Context, t turned) {
 	switch {
 	case ctx.Err() != nil || len(c.order.Topics) == 0:
 		giveUp()
-		if c.state == Dialing {
+		if c.state == slots.Dialing {
 			c.rest(ctx, cause.Drain, nil)
 		}
-	case a.handOver && (c.state != Live || c.life.ending != ""):
+	case a.handOver && (c.state != slots.Live || c.life.ending != ""):
 		giveUp() // there is nothing to hand over any more
 	case !c.may(a): // it was refused while a waited
 		giveUp()
 		if a.handOver {
 			c.moveAt = time.Now().Add(lookAgain)
 		} else {
-			c.setState(Parked, cause.Auth, nil)
+			c.setState(slots.Parked, cause.Auth, nil)
 		}
 	case a.handOver && c.closeFirst(a):
 		why, _ := c.mustMove()
@@ -149,7 +150,7 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		c.onDialFailed(ctx, d)
 		return
 	}
-	c.up <- DialEnded{Slot: c.slot, Waited: a.waited}
+	c.up <- slots.DialEnded{Slot: c.slot, Waited: a.waited}
 	if c.opts.Credential != nil {
 		c.opts.Credential.Accepted(a.changes)
 	}
@@ -164,7 +165,7 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 	c.life = l
 	c.current.Store(l)
 	c.start(ctx, l)
-	c.setState(Opening, "", nil)
+	c.setState(slots.Opening, "", nil)
 	if len(c.order.Topics) == 0 {
 		c.leave(l, cause.Drain, 1001)
 		return
@@ -221,7 +222,7 @@ func (c *Conn) onDialFailed(ctx context.Context, d dialled) {
 	}
 	a.seat.Leave(end)
 	if !canceled {
-		c.up <- DialEnded{Slot: c.slot, Cause: why, Waited: a.waited}
+		c.up <- slots.DialEnded{Slot: c.slot, Cause: why, Waited: a.waited}
 	}
 	if answered && refused.RetryAfter > 0 {
 		c.opts.Share.Pause(refused.RetryAfter)
@@ -234,7 +235,7 @@ func (c *Conn) onDialFailed(ctx context.Context, d dialled) {
 	}
 	c.retryAt = retryAt
 	if dead && len(c.order.Topics) > 0 && ctx.Err() == nil {
-		c.setState(Parked, why, d.err)
+		c.setState(slots.Parked, why, d.err)
 		return
 	}
 	c.rest(ctx, why, d.err)

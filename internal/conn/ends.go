@@ -7,6 +7,7 @@ import (
 
 	"feedmux/internal/account"
 	"feedmux/internal/cause"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 )
 
@@ -51,12 +52,16 @@ func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err
 		}
 	}
 	l.release(c.opts.Publisher) // what it holds back was received, and the one before is as good as gone
+	if c.left != nil {
+		c.left.release(c.opts.Publisher)
+		c.left = nil
+	}
 	c.life = nil
 	c.current.Store(nil)
 	if c.next != nil && c.next.ending == "" && !c.next.mute {
 		l.seat.Leave(end)
 		c.settleBackoff(end)
-		c.up <- LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Heir: c.next.asks.Confirmed()}
+		c.up <- slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Heir: c.next.asks.Inherited(l.asks)}
 		c.inherit()
 		return
 	}
@@ -78,7 +83,7 @@ func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err
 		c.retryAt = c.afterFailure(now)
 	}
 	c.moveAt = c.retryAt // an upstream that asks each new life to move is waited for, too
-	c.up <- LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why}
+	c.up <- slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why}
 	switch {
 	case waiting == nil || waiting.seat == nil:
 		c.rest(ctx, why, err)
@@ -89,7 +94,7 @@ func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err
 		c.rest(ctx, why, err)
 	default: // a dial like any other, from now on
 		waiting.handOver = false
-		c.setState(Dialing, why, err)
+		c.setState(slots.Dialing, why, err)
 		if !waiting.opened {
 			c.open(ctx, waiting)
 		}
@@ -98,7 +103,7 @@ func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err
 
 // refuse says that a topic cannot be asked for. The next life does not, even if it begins before the order that says so.
 func (c *Conn) refuse(t *topic.Topic, reason string, now time.Time) {
-	c.up <- TopicNews{c.slot, topic.News{Topics: []*topic.Topic{t}, State: topic.Refused, Reason: reason, At: now}}
+	c.up <- slots.TopicNews{Slot: c.slot, News: topic.News{Topics: []*topic.Topic{t}, State: topic.Refused, Reason: reason, At: now}}
 	c.order.Topics = slices.DeleteFunc(slices.Clone(c.order.Topics), func(other *topic.Topic) bool { return other == t })
 }
 
@@ -136,13 +141,13 @@ func (c *Conn) afterFailure(now time.Time) time.Time {
 // rest goes on after a dial that failed or a life that ended.
 func (c *Conn) rest(ctx context.Context, why cause.Cause, err error) {
 	if len(c.order.Topics) > 0 && ctx.Err() == nil {
-		c.setState(Waiting, why, err)
+		c.setState(slots.Waiting, why, err)
 		return
 	}
 	if c.opts.Credential != nil {
 		c.opts.Credential.GivenUp(c.slot)
 	}
-	c.setState(Closed, why, nil)
+	c.setState(slots.Closed, why, nil)
 }
 
 // idleFor is how long nothing must have gone either way before a connection broke, for a middlebox to be suspected: the

@@ -3,14 +3,18 @@ package conn
 import (
 	"context"
 	"errors"
+	"iter"
+	"slices"
 	"time"
 
 	"feedmux/internal/account"
 	"feedmux/internal/cause"
 	"feedmux/internal/overlap"
 	"feedmux/internal/protocol"
+	"feedmux/internal/slots"
 	"feedmux/internal/socket"
 	"feedmux/internal/topic"
+	"feedmux/shard"
 )
 
 // A hand-over, the same for every cause: a turn to dial is taken first. Where a place is free, the new life opens while the old
@@ -36,7 +40,7 @@ const (
 )
 
 // joint is what the two lives of a hand-over share.
-type joint = overlap.Overlap[*topic.Topic]
+type joint = overlap.Overlap[shard.Topic]
 
 // mustMove says why the life that serves must be handed over, if it must, and by when.
 func (c *Conn) mustMove() (why cause.Cause, by time.Time) {
@@ -52,7 +56,7 @@ func (c *Conn) mustMove() (why cause.Cause, by time.Time) {
 
 // movable says whether a hand-over can begin.
 func (c *Conn) movable() bool {
-	return c.state == Live && c.life.ending == "" && !c.life.mute && c.next == nil && c.last == nil && c.attempt == nil
+	return c.state == slots.Live && c.life.ending == "" && !c.life.mute && c.next == nil && c.last == nil && c.attempt == nil
 }
 
 // considerHandOver begins a hand-over that is due.
@@ -81,7 +85,10 @@ func (c *Conn) closeFirst(a *attempt) bool {
 
 // standBy lets a new life get ready beside the one that serves.
 func (c *Conn) standBy(ctx context.Context, l *life) {
-	j := overlap.New[*topic.Topic](overlap.MaxHeld)
+	// What was wanted since, or is about to be asked for again, is the new one's alone: else its events would come by both
+	// in an order that nobody knows.
+	j := overlap.New(overlap.MaxHeld, c.life.asks.Carried())
+	c.life.asks.Freeze(true)
 	l.joint, l.newer = j, true
 	l.giveUpAt = time.Now().Add(handOverWithin)
 	c.life.join(j)
@@ -111,13 +118,13 @@ func (c *Conn) takeOver() {
 	c.life, c.last, c.next = l, old, nil
 	c.current.Store(l)
 	l.joint.Closing()
-	old.ending = why
-	c.serve(l, Live, why)
+	old.ending, old.heirs = why, l.asks.Inherited(old.asks)
+	c.serve(l, slots.Live, why)
 	old.sock.Leave(1000, "")
 }
 
 // serve tells that a life serves now, and all that is known of its topics.
-func (c *Conn) serve(l *life, s State, why cause.Cause) {
+func (c *Conn) serve(l *life, s slots.State, why cause.Cause) {
 	c.setState(s, why, nil)
 	c.report(l, l.asks.Known())
 	c.sayFull(l)
@@ -130,13 +137,13 @@ func (c *Conn) release(e ended, why cause.Cause, end account.End) {
 	if end.Failed {
 		c.moveAt = c.afterFailure(time.Now())
 	}
-	news := LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true}
+	news := slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true}
+	var closed *socket.CloseError
+	if !errors.As(e.err, &closed) && !errors.Is(e.err, socket.ErrNoClose) {
+		news.Heir = e.life.heirs // nobody knows for how long it had been deaf
+	}
 	if c.life != nil {
 		c.life.release(c.opts.Publisher)
-		var closed *socket.CloseError
-		if !errors.As(e.err, &closed) && !errors.Is(e.err, socket.ErrNoClose) {
-			news.Heir = c.life.asks.Confirmed() // nobody knows for how long it had been deaf
-		}
 	}
 	c.up <- news
 }
@@ -147,23 +154,34 @@ func (c *Conn) inherit() {
 	c.life, c.next = l, nil
 	c.current.Store(l)
 	l.release(c.opts.Publisher)
-	state := Live
+	state := slots.Live
 	if l.liveSince.IsZero() {
-		state = Opening
+		state = slots.Opening
 	}
 	c.serve(l, state, "")
 }
 
-// abandon ends a hand-over whose new life has ended. The old one serves on, and has brought or will bring all that was
-// held back.
+// abandon ends a hand-over whose new life has ended. While the old one serves on it brings what was held back; once it ends,
+// nobody does.
 func (c *Conn) abandon(e ended, why cause.Cause, end account.End) {
 	c.next = nil
+	news := slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true}
 	if c.life != nil {
+		news.Alone = e.life.ceded
+	}
+	c.up <- news
+	switch {
+	case c.life == nil:
+		e.life.release(c.opts.Publisher)
+	case c.life.ending != "":
+		c.left = e.life
+	default:
 		c.life.join(nil)
+		c.life.asks.Freeze(false)
+		c.ask(c.life)
 	}
 	c.settleBackoff(end)
 	c.moveAt = c.afterFailure(time.Now())
-	c.up <- LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true}
 }
 
 // join begins or ends a life's part in a hand-over as the old one.
@@ -171,6 +189,25 @@ func (l *life) join(j *joint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.joint, l.newer = j, false
+}
+
+// cede makes topics the new life's alone that it has confirmed and the old one has not: they would be held back for as long
+// as the hand-over takes, and nobody else brings them.
+func (c *Conn) cede(l *life, confirmed []*topic.Topic) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := c.opts.Publisher.Batch()
+	for _, t := range confirmed {
+		if c.life.asks.IsConfirmed(t.Name) {
+			continue
+		}
+		if l.ceded == nil {
+			l.ceded = make(map[*topic.Topic]bool)
+		}
+		l.ceded[t] = true
+		l.goOnLocked(b, slices.Values(l.joint.Cede(t.Name)))
+	}
+	b.Flush() // nothing may come before these
 }
 
 // release lets a life's held events go on, before those that it reads from now on. Only the Conn calls it.
@@ -181,20 +218,22 @@ func (l *life) release(p topic.Publisher) {
 		return
 	}
 	b := p.Batch() // the life's own is its reader's
-	l.releaseLocked(b)
-	b.Flush() // nothing may come before these
+	l.goOnLocked(b, l.joint.Release(time.Now()))
+	b.Flush()
 }
 
-// releaseLocked keeps away from what is the reader's own: the Conn may call it.
-func (l *life) releaseLocked(b topic.Batch) {
+// goOnLocked keeps away from what is the reader's own: the Conn may call it.
+func (l *life) goOnLocked(b topic.Batch, held iter.Seq[overlap.Event[shard.Topic]]) {
 	var event topic.Event
 	n := 0
-	for e := range l.joint.Release(time.Now()) {
-		if r := l.routes[e.Topic.Name]; r != nil && r.topic == e.Topic { // else it is not wanted any more
-			event = l.event(e.Topic, e.ID, e.Payload, e.Received)
-			b.Add(&event)
-			n++
+	for e := range held {
+		r := l.routes[e.Topic]
+		if r == nil || !r.topic.CarriedBy(l.slot) {
+			continue // it is not wanted any more
 		}
+		event = l.event(r.topic, e.ID, e.Payload, e.Received)
+		b.Add(&event)
+		n++
 	}
 	if n > 0 {
 		l.tally.Add(n, event.Received)
@@ -204,17 +243,17 @@ func (l *life) releaseLocked(b topic.Batch) {
 // joinLocked says whether an event goes on at once; if not, whether there was room to hold it back, where it must be.
 func (l *life) joinLocked(t *topic.Topic, e *protocol.Event, received time.Time) (on, room bool) {
 	if !l.newer {
-		if on = l.joint.Old(t, e.ID, e.Payload); !on {
+		if on = l.joint.Old(t.Name, e.ID, e.Payload); !on {
 			l.tally.Skip("late")
 		}
 		return on, true
 	}
-	v, over := l.joint.New(overlap.Event[*topic.Topic]{Topic: t, ID: e.ID, Payload: e.Payload, Received: received})
+	v, over := l.joint.New(overlap.Event[shard.Topic]{Topic: t.Name, ID: e.ID, Payload: e.Payload, Received: received})
 	if over {
 		l.joint = nil
 	}
 	if v == overlap.Overdue {
-		l.releaseLocked(l.batch)
+		l.goOnLocked(l.batch, l.joint.Release(time.Now()))
 	}
 	return v == overlap.Pass || v == overlap.Overdue, v != overlap.NoRoom
 }

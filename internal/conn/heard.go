@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
+	"feedmux/internal/slots"
 )
 
 func (c *Conn) onHeard(h heard) {
@@ -14,12 +15,12 @@ func (c *Conn) onHeard(h heard) {
 	if h.live && l.liveSince.IsZero() {
 		l.liveSince = h.at
 		l.seat.Live()
-		if l == c.life && c.state == Opening {
-			c.setState(Live, "", nil)
+		if l == c.life && c.state == slots.Opening {
+			c.setState(slots.Live, "", nil)
 		}
 	}
 	if h.pong && l.pings.Answered() {
-		c.up <- PongNews{Slot: c.slot, RTT: h.at.Sub(l.pings.Sent)}
+		c.up <- slots.PongNews{Slot: c.slot, RTT: h.at.Sub(l.pings.Sent)}
 	}
 	for _, s := range h.settled {
 		c.report(l, l.asks.Settle(s, l, time.Now()))
@@ -35,7 +36,7 @@ func (c *Conn) onHeard(h heard) {
 		if within := c.opts.Protocol.Limits().MoveWithin; within > 0 {
 			l.moveBy = h.at.Add(within)
 		}
-		if l == c.life && c.state == Opening { // it has nothing to hand over
+		if l == c.life && c.state == slots.Opening { // it has nothing to hand over
 			c.leave(l, cause.ServerAsked, 1000)
 			return
 		}
@@ -52,6 +53,6 @@ func (c *Conn) sayFull(l *life) {
 		return
 	}
 	if n := l.asks.TakeFull(); n > 0 {
-		c.up <- FullNews{Slot: c.slot, Capacity: n}
+		c.up <- slots.FullNews{Slot: c.slot, Capacity: n}
 	}
 }

@@ -43,17 +43,19 @@ type life struct {
 	seat      *account.Seat
 	asks      *asks.Asks
 	pings     asks.Pings
-	renewals  int         // Order.Renewals when it began
-	retireAt  time.Time   // when it is to be handed over because of its age; zero: never
-	liveSince time.Time   // zero before the first application frame
-	move      cause.Cause // why it must be handed over, if the upstream said so
-	moveBy    time.Time   // and when the upstream ends it; zero: nobody knows
-	giveUpAt  time.Time   // hand-over: when the new life should have been ready
-	readyAt   time.Time   // hand-over: when the new life was ready; zero: it is not
-	wrote     time.Time   // when anything was last written, but for what the socket writes itself
-	ending    cause.Cause // why we ended it, if it was us
-	endErr    error       // the same for people
-	mute      bool        // a write failed: the socket sees to it that the reader ends within seconds, and knows why
+	renewals  int                        // Order.Renewals when it began
+	retireAt  time.Time                  // when it is to be handed over because of its age; zero: never
+	liveSince time.Time                  // zero before the first application frame
+	move      cause.Cause                // why it must be handed over, if the upstream said so
+	moveBy    time.Time                  // and when the upstream ends it; zero: nobody knows
+	giveUpAt  time.Time                  // hand-over: when the new life should have been ready
+	readyAt   time.Time                  // hand-over: when the new life was ready; zero: it is not
+	ceded     map[*topic.Topic]bool      // hand-over: what only the new life has
+	heirs     map[*topic.Topic]time.Time // hand-over: what the new life had confirmed of the old one's when it took over, and since when
+	wrote     time.Time                  // when anything was last written, but for what the socket writes itself
+	ending    cause.Cause                // why we ended it, if it was us
+	endErr    error                      // the same for people
+	mute      bool                       // a write failed: the socket sees to it that the reader ends within seconds, and knows why
 }
 
 // route leads from a topic's name in a frame to the topic. It is guarded by its life's lock.
@@ -167,7 +169,7 @@ func (l *life) tell(news any) {
 // eventLocked carries one event on. It says false if there is no room to hold it back, as a hand-over asks for.
 func (l *life) eventLocked(e *protocol.Event, received time.Time) bool {
 	r, ok := l.routes[shard.Topic(e.Topic)] // the compiler makes no string for a look-up
-	if !ok {
+	if !ok || !r.topic.CarriedBy(l.slot) {
 		l.tally.Skip("unwanted_topic")
 		return true
 	}

@@ -29,7 +29,9 @@ func lifeOf(topics int, b topic.Batch) *life {
 	}
 	for i := range topics {
 		name := shard.Topic(fmt.Sprintf("video-playback-by-id.%d", i))
-		l.routes[name] = &route{topic: &topic.Topic{Name: name, Subject: "feed.f." + string(name)}}
+		t := &topic.Topic{Name: name, Subject: "feed.f." + string(name)}
+		t.CarryBy(0)
+		l.routes[name] = &route{topic: t}
 	}
 	return l
 }
@@ -114,5 +116,21 @@ func TestAnEventOfATopicThatIsNotWantedIsCounted(t *testing.T) {
 	l.take(message("raid.1"))
 	if got := l.tally.Read(); b.events != 0 || got.Skipped["unwanted_topic"] != 1 {
 		t.Errorf("%d events, skipped %v", b.events, got.Skipped)
+	}
+}
+
+func TestAnEventOfATopicThatHasItsPlaceElsewhereIsCounted(t *testing.T) {
+	for name, move := range map[string]func(*topic.Topic){
+		"another slot": func(t *topic.Topic) { t.CarryBy(1) }, "nowhere": (*topic.Topic).CarryNowhere,
+	} {
+		b := &counting{}
+		l := lifeOf(1, b)
+		for _, r := range l.routes {
+			move(r.topic)
+		}
+		l.take(message("video-playback-by-id.0"))
+		if got := l.tally.Read(); b.events != 0 || got.Skipped["unwanted_topic"] != 1 {
+			t.Errorf("%s: %d events, skipped %v", name, b.events, got.Skipped)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
+	"feedmux/internal/slots"
 	"feedmux/limiter"
 )
 
@@ -14,12 +15,12 @@ func TestAnOrderDoesNotChangeWhyALifeEnds(t *testing.T) {
 		Feed: "f", Connections: 1, SubscribeBatch: 1, SubscribeRate: limiter.Window{N: 1, Per: time.Second},
 		PingInterval: time.Minute,
 	}
-	news := make(chan News, 1)
+	news := make(chan slots.News, 1)
 	c := New(&o, 0, news, time.Now())
-	c.state, c.life = Live, lifeOf(0, &counting{})
+	c.state, c.life = slots.Live, lifeOf(0, &counting{})
 	c.life.ending = cause.PingTimeout
-	c.onOrder(t.Context(), Order{})
-	if c.life.ending != cause.PingTimeout || c.state != Live || len(news) != 0 {
+	c.onOrder(t.Context(), slots.Order{})
+	if c.life.ending != cause.PingTimeout || c.state != slots.Live || len(news) != 0 {
 		t.Errorf("cause %s, state %s, %d news", c.life.ending, c.state, len(news))
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/pool"
 	"feedmux/shard"
@@ -68,9 +68,9 @@ func twitch() pool.Status {
 		Capacity: 500,
 		Topics:   pool.TopicCounts{Wanted: 103, Unplaced: 1, Assigned: 2, Asked: 3, Confirmed: 96, Refused: 1},
 		Slots: []pool.SlotStatus{
-			{Slot: 0, State: conn.Live, Life: 2, Topics: 50, Confirmed: 50},
-			{Slot: 1, State: conn.Live, Life: 1, Topics: 50, Confirmed: 46},
-			{Slot: 2, State: conn.Dialing, Topics: 1},
+			{Slot: 0, State: slots.Live, Life: 2, Topics: 50, Confirmed: 50},
+			{Slot: 1, State: slots.Live, Life: 1, Topics: 50, Confirmed: 46},
+			{Slot: 2, State: slots.Dialing, Topics: 1},
 		},
 		Counters: pool.Counters{
 			Events:      4200,

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
-	"feedmux/internal/conn"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/pool"
 )
@@ -142,11 +142,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 
 // collectFeed sends what the feed's pool alone knows.
 func (c *collector) collectFeed(to chan<- prometheus.Metric, s *pool.Status) {
-	inState := make(map[conn.State]int)
+	inState := make(map[slots.State]int)
 	for _, slot := range s.Slots {
 		inState[slot.State]++
 	}
-	for _, state := range conn.States() {
+	for _, state := range slots.States() {
 		c.connections.send(to, float64(inState[state]), s.Feed, state.String())
 	}
 	for _, state := range topic.States() {

@@ -303,7 +303,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	stopPublishing()
 	stopServing()
 	others.Wait()
-	keeper.keep(context.WithoutCancel(ctx)) // exact, now that the pools have ended
+	keeper.keep(context.WithoutCancel(ctx), true) // exact, now that the pools have ended
 	for {
 		select {
 		case err := <-failures:

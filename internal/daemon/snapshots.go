@@ -12,8 +12,12 @@ import (
 	"feedmux/pool"
 )
 
-// keepEvery is how often what must outlive the daemon is written. A crash is announced as a gap from the last time on.
-const keepEvery = 5 * time.Second
+// A crash is announced as a gap from the last time on when the daemon said that it is alive. What else must outlive it is
+// written sooner, if it changed.
+const (
+	keepEvery = time.Second
+	aliveFor  = 5 * time.Second
+)
 
 // aliveFile says when the daemon was last alive. It is a file of its own, so that what is large is written only when it
 // changes.
@@ -52,6 +56,7 @@ func (d *Daemon) lastSnapshot(feed string) *pool.Snapshot {
 type keeper struct {
 	*Daemon
 	written map[string]uint64 // version of each feed's snapshot
+	alive   time.Time         // when that was last written
 	said    *rate.Limiter
 }
 
@@ -66,18 +71,20 @@ func (k *keeper) run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			k.keep(ctx)
+			k.keep(ctx, false)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// keep writes what changed, and that the daemon is alive.
-func (k *keeper) keep(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, keepEvery)
+// keep writes what changed, and every aliveFor, or at the end, that the daemon is alive. What NATS has not confirmed counts
+// as dark: if the daemon ended now, nobody would be told.
+func (k *keeper) keep(ctx context.Context, end bool) {
+	ctx, cancel := context.WithTimeout(ctx, aliveFor)
 	defer cancel()
 	now := alive{At: time.Now()}
+	unconfirmed := k.core.Unconfirmed()
 	var failure error
 	for _, f := range k.feeds {
 		now.Feeds = append(now.Feeds, f.name)
@@ -85,17 +92,23 @@ func (k *keeper) keep(ctx context.Context) {
 		if err != nil {
 			return // it ends, or its loop hangs: then it is not alive
 		}
-		if s.Version == k.written[f.name] {
+		if s.Version == k.written[f.name] && !end {
 			continue
 		}
-		if err := k.state.Save(stateFile("feed", f.name), s); err != nil {
+		if err := k.state.Save(stateFile("feed", f.name), s.Since(unconfirmed)); err != nil {
 			failure = err
 			continue
 		}
 		k.written[f.name] = s.Version
 	}
-	if err := k.state.Save(aliveFile, now); err != nil {
-		failure = err
+	if end || now.At.Sub(k.alive) >= aliveFor {
+		k.alive = now.At
+		if !unconfirmed.IsZero() && unconfirmed.Before(now.At) {
+			now.At = unconfirmed
+		}
+		if err := k.state.Save(aliveFile, now); err != nil {
+			failure = err
+		}
 	}
 	if failure != nil && k.said.Allow() {
 		k.Log.Warn("what should outlive a restart cannot be kept", "error", failure)

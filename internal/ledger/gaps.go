@@ -29,8 +29,20 @@ type fading struct {
 
 // darken begins a gap.
 func (l *Ledger) darken(r *Record, from time.Time, why cause.Cause, now time.Time) {
+	l.openGap(r, l.newGap(from, why), now)
+}
+
+// wasDark announces a gap that is over already, whatever is known of the topic now.
+func (l *Ledger) wasDark(r *Record, from, to time.Time, why cause.Cause) {
+	r.gaps++
+	l.gaps[why]++
+	l.gapTime += to.Sub(from)
+	l.notifyGap(r, l.newGap(from, why), GapClosed, to)
+}
+
+func (l *Ledger) newGap(from time.Time, why cause.Cause) *gap {
 	l.gapID++
-	l.openGap(r, &gap{id: fmt.Sprintf("%s:%016x:%d", l.opts.Feed, l.opts.Start, l.gapID), from: from, cause: why}, now)
+	return &gap{id: fmt.Sprintf("%s:%016x:%d", l.opts.Feed, l.opts.Start, l.gapID), from: from, cause: why}
 }
 
 // openGap lets a topic be dark in a gap that may have begun in an earlier run.
@@ -60,7 +72,7 @@ func (l *Ledger) closeGap(r *Record, now time.Time) {
 	}
 	l.version++
 	l.gapTime += now.Sub(r.gap.from)
-	l.notifyGap(r, GapClosed, now)
+	l.notifyGap(r, r.gap, GapClosed, now)
 	r.gap = nil
 }
 
@@ -75,7 +87,7 @@ func (l *Ledger) Announce(now time.Time) (next time.Time) {
 			}
 			l.version++
 			f.gap.announced = true
-			l.notifyGap(f.record, GapOpen, time.Time{})
+			l.notifyGap(f.record, f.gap, GapOpen, time.Time{})
 			if f.record.State != topic.Refused { // that was announced by itself
 				f.record.known = false
 				l.notifyTopic(f.record, f.record.State.String(), string(f.gap.cause))

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/shard"
 )
@@ -127,6 +127,7 @@ func (l *Ledger) remove(r *Record, now time.Time) {
 	}
 	l.counts[r.State]--
 	delete(l.records, r.Name)
+	r.CarryNowhere()
 	r.Since = now
 	l.notifyTopic(r, "removed", "")
 }
@@ -174,6 +175,7 @@ func (l *Ledger) Place(r *Record, s shard.Slot, now time.Time) {
 		l.darken(r, now, cause.Moved, now)
 	}
 	r.Slot, r.Placed, r.Heard = s, now, time.Time{}
+	r.CarryBy(s)
 	l.setState(r, topic.Assigned, "", now)
 }
 
@@ -198,6 +200,7 @@ func (l *Ledger) Unplace(r *Record, reason string, planned bool, now time.Time) 
 		l.lighten(r, now)
 	}
 	l.closeGap(r, now) // nor does a gap go on
+	r.CarryNowhere()
 	l.setState(r, topic.Unplaced, reason, now)
 	r.known = false
 	l.notifyTopic(r, topic.Unplaced.String(), reason)
@@ -209,6 +212,7 @@ func (l *Ledger) refuse(r *Record, reason string, now time.Time) {
 		l.darken(r, now, cause.Auth, now)
 	}
 	l.setState(r, topic.Refused, reason, now)
+	r.CarryNowhere()
 	r.known = false
 	l.notifyTopic(r, topic.Refused.String(), reason)
 }
@@ -257,26 +261,23 @@ func (l *Ledger) Confirm(r *Record, by topic.By, now time.Time) {
 }
 
 // LifeEnded takes back what was asked or confirmed in a slot, but for what another life had confirmed by then.
-func (l *Ledger) LifeEnded(n conn.LifeEnded, now time.Time) {
-	if n.Replaced && len(n.Heir) == 0 {
+func (l *Ledger) LifeEnded(n slots.LifeEnded, now time.Time) {
+	if n.Replaced && len(n.Heir) == 0 && len(n.Alone) == 0 {
 		return
 	}
 	for _, r := range l.order {
-		if r.Slot != n.Slot || r.State != topic.Confirmed && (r.State != topic.Asked || n.Replaced) {
+		since, inherited := n.Heir[r.Topic]
+		if inherited && n.LastFrame.Before(since) {
+			l.wasDark(r, n.LastFrame, since, n.Cause)
+		}
+		if inherited || n.Replaced && !n.Alone[r.Topic] || r.Slot != n.Slot {
 			continue
 		}
-		since, inherited := n.Heir[r.Topic]
-		switch {
-		case inherited && r.State == topic.Confirmed:
-			if n.LastFrame.Before(since) { // in between nobody listened
-				l.darken(r, n.LastFrame, n.Cause, now)
-				l.lighten(r, since)
-			}
-		case n.Replaced:
-		case r.State == topic.Confirmed:
+		switch r.State {
+		case topic.Confirmed:
 			l.darken(r, n.LastFrame, n.Cause, now)
 			l.setState(r, topic.Assigned, "", now)
-		default:
+		case topic.Asked:
 			l.setState(r, topic.Assigned, "", now)
 		}
 	}

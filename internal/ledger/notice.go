@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/shard"
 )
@@ -75,7 +75,7 @@ type FeedNotice struct {
 	Feed  string      `json:"feed"`
 	Slot  shard.Slot  `json:"slot"`
 	Life  int         `json:"life"`
-	State conn.State  `json:"state"`
+	State slots.State `json:"state"`
 	Cause cause.Cause `json:"cause,omitempty"`
 	Phase GapPhase    `json:"phase,omitempty"` // starved: whether that goes on
 	Since time.Time   `json:"since,omitzero"`  // starved: when the silence began
@@ -109,11 +109,11 @@ func (l *Ledger) notifyTopic(r *Record, state, reason string) {
 	})
 }
 
-func (l *Ledger) notifyGap(r *Record, phase GapPhase, to time.Time) {
+func (l *Ledger) notifyGap(r *Record, g *gap, phase GapPhase, to time.Time) {
 	n := &GapNotice{
-		ID: r.gap.id, Feed: l.opts.Feed, Topic: r.Name, Subject: r.Subject, Phase: phase,
-		From: r.gap.from.UTC(), Cause: r.gap.cause, At: AtUpstream, Filled: NotFilled,
-		Before: r.gap.before,
+		ID: g.id, Feed: l.opts.Feed, Topic: r.Name, Subject: r.Subject, Phase: phase,
+		From: g.from.UTC(), Cause: g.cause, At: AtUpstream, Filled: NotFilled,
+		Before: g.before,
 	}
 	if !to.IsZero() {
 		n.To = to.UTC()

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"time"
 
 	"feedmux/internal/cause"
@@ -26,6 +27,24 @@ type OpenGap struct {
 	From      time.Time   `json:"from"`
 	Cause     cause.Cause `json:"cause"`
 	Announced bool        `json:"announced,omitempty"` // as open
+}
+
+// Since is s for a run of which nothing that was received from t on is sure to have been delivered; a zero t changes
+// nothing. What is dark from a later time on is dark from t on.
+func (s Snapshot) Since(t time.Time) Snapshot {
+	if t.IsZero() {
+		return s
+	}
+	if t.Before(s.Alive) {
+		s.Alive = t
+	}
+	s.Gaps = slices.Clone(s.Gaps)
+	for i := range s.Gaps {
+		if g := &s.Gaps[i]; t.Before(g.From) {
+			g.From = t
+		}
+	}
+	return s
 }
 
 // Snapshot is what there is to keep at a time.

@@ -5,6 +5,7 @@ package notices
 import (
 	"container/list"
 	"sync"
+	"time"
 
 	"feedmux/internal/cause"
 	"feedmux/pool"
@@ -214,6 +215,18 @@ func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return Stats{Waiting: q.queue.Len(), Sent: q.sent, Dropped: q.dropped}
+}
+
+// Since is when the earliest gap began of which a notice waits; zero if none does. It looks at all that wait.
+func (q *Queue) Since() (since time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for e := q.queue.Front(); e != nil; e = e.Next() {
+		if b, ok := e.Value.(*Notice).Body.(*pool.GapNotice); ok && (since.IsZero() || b.From.Before(since)) {
+			since = b.From
+		}
+	}
+	return since
 }
 
 // Stats is what became of the notices.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/conn"
+	"feedmux/internal/slots"
 	"feedmux/pool"
 	"feedmux/shard"
 )
@@ -69,7 +69,7 @@ func wantQueue(t *testing.T, q *Queue, want ...string) {
 func TestOfATopicAndOfASlotTheNewestNoticeWaits(t *testing.T) {
 	q := New()
 	topic := func(state string) *pool.TopicNotice { return &pool.TopicNotice{State: state} }
-	slot := func(s shard.Slot, state conn.State) *pool.FeedNotice { return &pool.FeedNotice{Slot: s, State: state} }
+	slot := func(s shard.Slot, state slots.State) *pool.FeedNotice { return &pool.FeedNotice{Slot: s, State: state} }
 	q.Add("a", topic("asked"))
 	q.Add("f", slot(0, 1))
 	q.Add("b", topic("confirmed"))
@@ -77,7 +77,7 @@ func TestOfATopicAndOfASlotTheNewestNoticeWaits(t *testing.T) {
 	q.Add("a", topic("confirmed"))
 	q.Add("f", slot(0, 2))
 	q.Add("a", topic("removed"))
-	wantQueue(t, q, "a removed", fmt.Sprintf("slot 0 %v", conn.State(2)), "b confirmed", fmt.Sprintf("slot 1 %v", conn.State(1)))
+	wantQueue(t, q, "a removed", fmt.Sprintf("slot 0 %v", slots.State(2)), "b confirmed", fmt.Sprintf("slot 1 %v", slots.State(1)))
 }
 
 func TestAGapThatEndsBeforeAnybodyWasToldIsOneNotice(t *testing.T) {
@@ -297,11 +297,25 @@ func TestAGapThatAnEarlierRunAnnouncedIsClosedByItself(t *testing.T) {
 
 func TestWhatIsSaidOfASlotOfStarvationAndOfTheFeedIsNotMerged(t *testing.T) {
 	q := New()
-	q.Add("f", &pool.FeedNotice{State: conn.Live, Cause: cause.Starved})
-	q.Add("f", &pool.FeedNotice{State: conn.Live})
+	q.Add("f", &pool.FeedNotice{State: slots.Live, Cause: cause.Starved})
+	q.Add("f", &pool.FeedNotice{State: slots.Live})
 	q.Add("f", &pool.CapacityNotice{Unplaced: 1})
 	q.Add("f", &pool.CapacityNotice{})
 	if n := q.Stats().Waiting; n != 3 {
 		t.Errorf("%d notices wait, want 3", n)
+	}
+}
+
+func TestTheEarliestGapThatWaitsIsKnown(t *testing.T) {
+	q := New()
+	q.Add("t", &pool.TopicNotice{})
+	if !q.Since().IsZero() {
+		t.Error("a topic's state is no gap")
+	}
+	q.Add("a", open("a", 7))
+	q.Add("b", closed("b", 4, 9))
+	q.Add("c", closed("c", 5, 6))
+	if got := q.Since(); !got.Equal(at(4)) {
+		t.Errorf("since %v", got)
 	}
 }

@@ -36,6 +36,7 @@ type Event[T comparable] struct {
 // Overlap is what the two connections share. Its methods may be called by any goroutine.
 type Overlap[T comparable] struct {
 	seed maphash.Seed
+	old  map[T]bool // topics that the old connection has
 
 	mu        sync.Mutex
 	limit     int
@@ -45,6 +46,7 @@ type Overlap[T comparable] struct {
 	waiting   map[key][]int
 	delivered map[key]int // by the old connection and not by the new one yet
 	order     []key       // of delivered, oldest first; may hold keys that were matched since
+	ceded     map[T]bool  // topics that are the new connection's alone
 	closing   bool        // the new connection may go on alone
 	released  time.Time   // when; zero: things are held back
 }
@@ -65,10 +67,11 @@ const lateFor = 5 * time.Second
 // key tells events apart. 128 bits of a keyed hash do not meet by chance or by the upstream's design.
 type key [2]uint64
 
-// New makes an Overlap that holds back at most limit bytes.
-func New[T comparable](limit int) *Overlap[T] {
+// New makes an Overlap that holds back at most limit bytes. old are the topics that the old connection has or may have:
+// those of which nobody else brings events are not held back. It must not change afterwards.
+func New[T comparable](limit int, old map[T]bool) *Overlap[T] {
 	return &Overlap[T]{
-		seed: maphash.MakeSeed(), limit: limit, waiting: make(map[key][]int), delivered: make(map[key]int),
+		seed: maphash.MakeSeed(), old: old, limit: limit, waiting: make(map[key][]int), delivered: make(map[key]int), ceded: make(map[T]bool),
 	}
 }
 
@@ -95,7 +98,7 @@ func (o *Overlap[T]) Old(topic T, id, payload []byte) bool {
 	k := o.key(topic, id, payload)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.released.IsZero() {
+	if !o.released.IsZero() || o.ceded[topic] {
 		return false
 	}
 	if list := o.waiting[k]; len(list) > 0 {
@@ -117,6 +120,9 @@ func (o *Overlap[T]) Old(topic T, id, payload []byte) bool {
 // New decides on an event of the new connection. It keeps no memory of e's. over says that there is nothing left to
 // decide: this and all further events go on.
 func (o *Overlap[T]) New(e Event[T]) (v Verdict, over bool) {
+	if !o.old[e.Topic] {
+		return Pass, false
+	}
 	k := o.key(e.Topic, e.ID, e.Payload)
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -127,6 +133,8 @@ func (o *Overlap[T]) New(e Event[T]) (v Verdict, over bool) {
 	switch {
 	case !o.released.IsZero():
 		return Pass, e.Received.Sub(o.released) > lateFor
+	case o.ceded[e.Topic]:
+		return Pass, false
 	case o.bytes+e.size() <= o.limit:
 	case o.closing:
 		return Overdue, false
@@ -139,6 +147,25 @@ func (o *Overlap[T]) New(e Event[T]) (v Verdict, over bool) {
 	o.held, o.gone = append(o.held, e), append(o.gone, false)
 	o.compact()
 	return Withheld, false
+}
+
+// Cede gives a topic to the new connection alone, and returns what is held of it, in order: from then on nothing of it is
+// held, and nothing that the old connection brings of it goes on.
+func (o *Overlap[T]) Cede(topic T) (held []Event[T]) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ceded[topic] || !o.released.IsZero() {
+		return nil
+	}
+	o.ceded[topic] = true
+	for i, e := range o.held {
+		if !o.gone[i] && e.Topic == topic {
+			held = append(held, e)
+			o.bytes -= e.size()
+			o.held[i], o.gone[i] = Event[T]{}, true
+		}
+	}
+	return held // the lists in waiting still name them, but only an event of the old connection would ask
 }
 
 // Closing says that the old connection is being closed.

@@ -15,12 +15,25 @@ func bodies[T comparable](o *Overlap[T]) (list []string) {
 	return list
 }
 
+// both are the topics that both connections have.
+var both = map[string]bool{"a": true, "b": true}
+
+func TestWhatTheOldOneDoesNotHaveGoesStraightOn(t *testing.T) {
+	o := New(MaxHeld, both)
+	if v, _ := o.New(event("new", "1")); v != Pass {
+		t.Errorf("verdict %v on a topic that only the new one has", v)
+	}
+	if v, _ := o.New(event("a", "1")); v != Withheld {
+		t.Errorf("verdict %v on a topic that both have", v)
+	}
+}
+
 func event(topic, body string) Event[string] {
 	return Event[string]{Topic: topic, Payload: []byte(body)}
 }
 
 func TestWhatBothBringComesThroughOnce(t *testing.T) {
-	o := New[string](MaxHeld)
+	o := New(MaxHeld, both)
 	o.Old("a", nil, []byte("1")) // the old one is ahead …
 	o.New(event("a", "1"))
 	o.New(event("a", "2")) // … or the new one
@@ -32,8 +45,34 @@ func TestWhatBothBringComesThroughOnce(t *testing.T) {
 	}
 }
 
+func TestATopicThatIsCededIsTheNewOnesAlone(t *testing.T) {
+	o := New(MaxHeld, both)
+	o.Old("a", nil, []byte("0"))
+	o.New(event("a", "1"))
+	o.New(event("b", "1"))
+	o.New(event("a", "2"))
+	var held []string
+	for _, e := range o.Cede("a") {
+		held = append(held, string(e.Payload))
+	}
+	if !slices.Equal(held, []string{"1", "2"}) || o.Cede("a") != nil {
+		t.Errorf("ceded %v, want 1 and 2, once", held)
+	}
+	if o.Old("a", nil, []byte("1")) {
+		t.Error("the old one goes on")
+	}
+	for body, want := range map[string]Verdict{"0": Withheld, "3": Pass} {
+		if v, _ := o.New(event("a", body)); v != want {
+			t.Errorf("event %s: verdict %v, want %v", body, v, want)
+		}
+	}
+	if got := bodies(o); !slices.Equal(got, []string{"b:1"}) {
+		t.Errorf("released %v", got)
+	}
+}
+
 func TestEachMatchIsUsedOnce(t *testing.T) {
-	o := New[string](MaxHeld)
+	o := New(MaxHeld, both)
 	o.Old("a", nil, []byte("same"))
 	o.New(event("a", "same"))
 	o.New(event("a", "same"))
@@ -45,7 +84,7 @@ func TestEachMatchIsUsedOnce(t *testing.T) {
 }
 
 func TestAnIDCountsForMoreThanBytes(t *testing.T) {
-	o := New[string](MaxHeld)
+	o := New(MaxHeld, both)
 	o.Old("a", []byte("id1"), []byte("x"))
 	o.New(Event[string]{Topic: "a", ID: []byte("id1"), Payload: []byte("other bytes")})
 	o.New(Event[string]{Topic: "a", ID: []byte("id2"), Payload: []byte("x")})
@@ -55,7 +94,7 @@ func TestAnIDCountsForMoreThanBytes(t *testing.T) {
 }
 
 func TestHeldEventsAreCopies(t *testing.T) {
-	o := New[string](MaxHeld)
+	o := New(MaxHeld, both)
 	b := []byte("first")
 	o.New(Event[string]{Topic: "a", ID: nil, Payload: b})
 	copy(b, "XXXXX")
@@ -65,7 +104,7 @@ func TestHeldEventsAreCopies(t *testing.T) {
 }
 
 func TestAfterTheReleaseNothingOldGoesOn(t *testing.T) {
-	o := New[string](MaxHeld)
+	o := New(MaxHeld, both)
 	if !o.Old("a", nil, []byte("1")) {
 		t.Error("an event was stopped before the release")
 	}
@@ -81,7 +120,7 @@ func (o *Overlap[T]) held100(n int) Verdict {
 }
 
 func TestTheNewOneMayBeLateForAWhile(t *testing.T) {
-	o := New[string](MaxHeld)
+	o := New(MaxHeld, both)
 	o.Old("a", nil, []byte("1"))
 	o.Old("a", nil, []byte("2"))
 	bodies(o)
@@ -100,7 +139,7 @@ func TestTheNewOneMayBeLateForAWhile(t *testing.T) {
 }
 
 func TestWhatIsHeldIsBounded(t *testing.T) {
-	o := New[string](10 * (eventSize + 100))
+	o := New(10*(eventSize+100), both)
 	n := 0
 	for ; n < 1000 && o.held100(n) == Withheld; n++ {
 	}
@@ -121,7 +160,7 @@ func TestWhatIsHeldIsBounded(t *testing.T) {
 }
 
 func TestWhatTheOldOneBroughtIsForgottenInTheEnd(t *testing.T) {
-	o := New[string](MaxHeld)
+	o := New(MaxHeld, both)
 	for i := range 2 * maxDelivered {
 		o.Old("a", nil, fmt.Append(nil, i))
 	}
@@ -142,7 +181,7 @@ func TestWhateverTheOrderEverythingComesThroughOnce(t *testing.T) {
 		begin := r.IntN(10) // the new one asked before this event
 		end := begin + r.IntN(len(happened)-begin)
 		var out []string
-		o := New[string](1 << 30)
+		o := New(1<<30, both)
 		late := begin + r.IntN(len(happened)-begin) // from here on the new one brings it after the release
 		for old, new := begin, begin; old < end || new < late; {
 			if old < end && (new == late || r.IntN(2) == 0) {

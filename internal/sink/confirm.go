@@ -19,6 +19,7 @@ const confirmWithin = 4 * pingInterval
 
 // window is what was handed to the client in a while and is not confirmed. How much of each topic that is, its mark says.
 type window struct {
+	since      int64  // when the oldest event of it was received, or a gap began: Unix nanoseconds; 0: it has neither
 	reconnects uint64 // of the client, before the first of it was handed over
 	topics     []*mark
 	notices    []*notices.Notice
@@ -29,7 +30,7 @@ func (w *window) empty() bool { return len(w.topics) == 0 && len(w.notices) == 0
 func (w *window) clear() {
 	clear(w.topics)
 	clear(w.notices)
-	w.topics, w.notices = w.topics[:0], w.notices[:0]
+	w.topics, w.notices, w.since = w.topics[:0], w.notices[:0], 0
 }
 
 // windows are two: one that the publisher fills, and one that NATS is asked to confirm meanwhile.
@@ -58,12 +59,29 @@ func (w *windows) event(e *entry) {
 		f.topics = append(f.topics, e.mark)
 	}
 	s.add(e.received)
+	if f := &w.pair[w.filling]; f.since == 0 || e.received < f.since {
+		f.since = e.received
+	}
+}
+
+// since is when the oldest event that is not confirmed was received; 0: there is none.
+func (w *windows) since() int64 {
+	a, b := w.pair[0].since, w.pair[1].since
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // notice notes a notice that the client took.
 func (w *windows) notice(n *notices.Notice) {
 	f := &w.pair[w.filling]
 	f.notices = append(f.notices, n)
+	if b, ok := n.Body.(*pool.GapNotice); ok {
+		if from := b.From.UnixNano(); f.since == 0 || from < f.since {
+			f.since = from
+		}
+	}
 }
 
 // inHand is how many notices are not confirmed.
@@ -88,9 +106,31 @@ func (w *windows) settle() error {
 	return nil
 }
 
+// Unconfirmed is from when on something was received, or a gap began, of which NATS has not confirmed that it has it, or
+// for as long as Run lasted never did; at most a chunk's worth too early. It is zero if there is nothing. If the daemon
+// ended here, nobody would be told. Any goroutine may ask.
+func (c *Core) Unconfirmed() (since time.Time) {
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (since.IsZero() || t.Before(since)) {
+			since = t
+		}
+	}
+	// In this order: what goes on meanwhile is seen twice, not never.
+	earlier(c.notices.Since())
+	_, waiting := c.buffer.waiting()
+	earlier(waiting)
+	for _, n := range []int64{c.handed.Load(), c.left.Load()} {
+		if n != 0 {
+			earlier(time.Unix(0, n))
+		}
+	}
+	return since
+}
+
 // confirm takes the server's answer if it came, and asks again when it is time: at once if hurry. It never waits.
 func (p *publisher) confirm(hurry bool) {
 	w := &p.windows
+	defer func() { p.handed.Store(w.since()) }()
 	if err := w.settle(); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) { // nobody answers
 			p.reconnect(err)

@@ -45,6 +45,9 @@ type Core struct {
 
 	confirmEvery time.Duration // so far a delivery gap reaches back, if the server answers at once
 
+	handed atomic.Int64 // when the oldest event was received that was handed over and is not confirmed; Unix nanoseconds, or 0
+	left   atomic.Int64 // the same of those that were left behind at the end
+
 	mu    sync.Mutex
 	feeds []*feed
 }

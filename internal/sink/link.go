@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
+
+	"feedmux/internal/natswire"
 )
 
 const (
@@ -78,7 +80,7 @@ func (l *link) connect(o Options) (*nats.Conn, error) {
 		nats.ErrorHandler(l.complained),
 		nats.ClosedHandler(l.closed),
 	}, o.Connect...)
-	options = append(options, wires)
+	options = append(options, natswire.Use)
 	l.mu.Lock()
 	l.gone = false
 	l.mu.Unlock()

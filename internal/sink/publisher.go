@@ -140,13 +140,17 @@ func (p *publisher) work(ctx, late context.Context) state {
 			p.chunk, p.done = p.buffer.next(), 0
 		}
 		notices := p.sendNotices(ending)
+		p.handed.Store(p.windows.since())
 		switch {
 		case notices == away:
 			return away
 		case p.chunk == nil:
 			p.confirm(ending)
 			return notices
-		case !p.sendChunk():
+		}
+		sent := p.sendChunk()
+		p.handed.Store(p.windows.since()) // before the chunk is given back, so an event is always counted
+		if !sent {
 			return away
 		}
 		p.chunk = nil
@@ -311,6 +315,9 @@ func (p *publisher) finish(late error) error {
 		p.close()
 	}
 	p.asking.Wait() // they end with their connections
+	if since := p.Unconfirmed(); !since.IsZero() {
+		p.left.Store(since.UnixNano())
+	}
 	events := 0
 	p.buffer.close(p.done, func(f *feed) {
 		f.dropped[Drain].Add(1)

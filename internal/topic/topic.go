@@ -17,10 +17,23 @@ type Topic struct {
 	// Mark is the sink's own: what it has to know of the topic's events. It is set before the first of them.
 	Mark any
 
+	// carrier is the slot whose events count, plus one; 0: nobody's do.
+	carrier atomic.Int32
+
 	// Written by the reader that carries the topic.
 	events atomic.Uint64
 	last   atomic.Int64 // when the newest event was received: Unix nanoseconds, 0 before the first
 }
+
+// CarryBy says that the topic has its place in slot s: from here on what other slots still bring of it is nobody's. The
+// ledger calls it.
+func (t *Topic) CarryBy(s shard.Slot) { t.carrier.Store(int32(s) + 1) }
+
+// CarryNowhere says that the topic has no place, or is not wanted any more.
+func (t *Topic) CarryNowhere() { t.carrier.Store(0) }
+
+// CarriedBy says whether the events that slot s brings count.
+func (t *Topic) CarriedBy(s shard.Slot) bool { return t.carrier.Load() == int32(s)+1 }
 
 // Count counts an event that was received at that time, and returns the how-manieth of the topic it is. The reader that
 // carries the topic calls it.

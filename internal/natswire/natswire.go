@@ -1,4 +1,5 @@
-package sink
+// Package natswire makes a connection to NATS end with the first write that fails.
+package natswire
 
 import (
 	"net"
@@ -38,8 +39,8 @@ func (s wireServer) InProcessConn() (net.Conn, error) {
 	return wired(s.InProcessConnProvider.InProcessConn())
 }
 
-// wires makes the client use a wire however it reaches its servers. It is the last option.
-func wires(o *nats.Options) error {
+// Use makes the client use a wire however it reaches its servers. It is the last option.
+func Use(o *nats.Options) error {
 	if o.InProcessServer != nil {
 		o.InProcessServer = wireServer{o.InProcessServer}
 	}

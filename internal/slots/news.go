@@ -1,4 +1,4 @@
-package conn
+package slots
 
 import (
 	"time"
@@ -23,8 +23,8 @@ type Order struct {
 // News is what a Conn tells whoever made it: one of the types below.
 type News interface{ news() }
 
-// SlotNews says that the slot changed state, or that its topics are another life's now.
-type SlotNews struct {
+// StateNews says that the slot changed state, or that its topics are another life's now.
+type StateNews struct {
 	Slot     shard.Slot
 	Life     int
 	State    State
@@ -34,19 +34,19 @@ type SlotNews struct {
 	Err      error       // for people; holds no secret
 }
 
-// LifeEnded says that a life is over. Unless Replaced, whatever was asked or confirmed on it is not any more, but for
-// the topics of Heir.
+// LifeEnded says that a life is over: whatever was asked or confirmed on it is not any more.
 type LifeEnded struct {
 	Slot      shard.Slot
 	LastFrame time.Time // when anything last came
 	Cause     cause.Cause
 
-	// Heir are the topics that another life of the slot had confirmed before, and since when. Those that were confirmed
-	// after LastFrame were dark in between.
+	// Heir are the topics that another life of the slot has confirmed, and since when; with no time if this one had not.
+	// Those that were confirmed there after LastFrame were dark in between.
 	Heir map[*topic.Topic]time.Time
 
-	// Replaced says that the slot's topics were another life's already, or still are.
+	// Replaced says that the slot's topics are another life's, already or still: but for Alone, which only this life had.
 	Replaced bool
+	Alone    map[*topic.Topic]bool
 }
 
 // DialEnded says what became of a dial.
@@ -74,7 +74,7 @@ type PongNews struct {
 	RTT  time.Duration
 }
 
-func (SlotNews) news()  {}
+func (StateNews) news() {}
 func (LifeEnded) news() {}
 func (DialEnded) news() {}
 func (TopicNews) news() {}

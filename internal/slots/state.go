@@ -1,4 +1,4 @@
-package conn
+package slots
 
 // State is the state of a slot.
 type State int

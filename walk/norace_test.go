@@ -1,0 +1,6 @@
+//go:build !race
+
+package walk
+
+// shortForm is how many walks CI takes.
+const shortForm = 1000
