@@ -175,6 +175,7 @@ func TestAnEventFromBeforeDoesNotStandAgainstARefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late := topics(1)[0]
 		listening := make(map[string]bool) // of the one peer; read when nothing moves
+		var came time.Time
 		s := perform(t, []shard.Wanted{late}, nil, func(p *peer) {
 			p.open()
 			for {
@@ -189,6 +190,7 @@ func TestAnEventFromBeforeDoesNotStandAgainstARefusal(t *testing.T) {
 					}
 				}
 				if len(r.Data.Topics) == 2 {
+					came = time.Now()
 					p.event(late.Topic) // it happened before the UNLISTEN
 					time.Sleep(50 * time.Millisecond)
 				}
@@ -214,8 +216,9 @@ func TestAnEventFromBeforeDoesNotStandAgainstARefusal(t *testing.T) {
 		if bad := s.topic("bad.1"); bad.State != topic.Refused {
 			t.Errorf("%+v", bad)
 		}
-		if _, closed := s.gaps(); len(closed) != 1 || closed[0].Topic != late.Topic || closed[0].Cause != cause.ProtocolError {
-			t.Errorf("the time between the event and the answer is no gap: %+v", closed)
+		_, closed := s.gaps()
+		if len(closed) != 1 || closed[0].Topic != late.Topic || closed[0].Cause != cause.ProtocolError || !closed[0].From.Equal(came) {
+			t.Errorf("the time between the event, at %v, and the answer is no gap: %+v", came, closed)
 		}
 	})
 }
@@ -244,8 +247,10 @@ func TestATokenThatThePeerRepeatsIsSeenNowhere(t *testing.T) {
 					p.obey()
 				})
 				time.Sleep(100 * time.Millisecond)
-				secret.Store(token)
-				s.pool.CredentialChanged()
+				if changed {
+					secret.Store(token)
+					s.pool.CredentialChanged()
+				}
 				time.Sleep(500 * time.Millisecond)
 				lastError := s.status().Slots[0].LastError
 				s.end()

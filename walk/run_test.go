@@ -15,6 +15,7 @@ import (
 	"feedmux/internal/account"
 	"feedmux/internal/conn"
 	"feedmux/internal/credential"
+	"feedmux/internal/notices"
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim"
 	"feedmux/internal/sink"
@@ -29,6 +30,7 @@ const keepEvery = 5 * time.Second
 
 // disk is what outlives a run.
 type disk struct {
+	left     []notices.Left // notices that NATS was not known to have; guarded by mu
 	mu       sync.Mutex
 	attempts []account.Attempt
 	last     map[string]pool.Snapshot // by feed
@@ -61,6 +63,9 @@ func (w *world) start() *run {
 		Start: w.r.Uint64(), Log: w.log,
 		Connect: []nats.Option{nats.SetCustomDialer(natsDialer{r}), nats.SkipHostLookup()},
 	})
+	w.disk.mu.Lock()
+	r.core.Restore(w.disk.left)
+	w.disk.mu.Unlock()
 	for i, f := range o.feeds {
 		share, err := acc.Join(f.name, f.connections)
 		if err != nil {
@@ -162,6 +167,7 @@ func (r *run) save(name string, p *pool.Pool) {
 		r.w.disk.mu.Lock()
 		defer r.w.disk.mu.Unlock()
 		r.w.disk.last[name] = s.Since(r.core.Unconfirmed())
+		r.w.disk.left = r.core.Unsent()
 	}
 }
 

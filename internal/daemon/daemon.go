@@ -159,6 +159,7 @@ func (d *Daemon) startNATS() error {
 		o.URL, o.Connect = "", d.embedded.Connect()
 	}
 	d.core = sink.NewCore(o)
+	d.restoreNotices()
 	return nil
 }
 

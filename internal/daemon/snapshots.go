@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"feedmux/internal/notices"
 	"feedmux/pool"
 )
 
@@ -22,6 +23,9 @@ const (
 // aliveFile says when the daemon was last alive. It is a file of its own, so that what is large is written only when it
 // changes.
 const aliveFile = "alive.json"
+
+// waitingFile has the notices of gaps that NATS is not known to have.
+const waitingFile = "waiting.json"
 
 type alive struct {
 	At    time.Time `json:"at"`
@@ -52,16 +56,28 @@ func (d *Daemon) lastSnapshot(feed string) *pool.Snapshot {
 	return &s
 }
 
+// restoreNotices queues the notices that the last run could not get to NATS.
+func (d *Daemon) restoreNotices() {
+	var left []notices.Left
+	switch err := d.state.Load(waitingFile, &left); {
+	case err == nil:
+		d.core.Restore(left)
+	case !errors.Is(err, fs.ErrNotExist):
+		d.Log.Warn("the notices that the last run left cannot be read: they are lost", "error", err)
+	}
+}
+
 // keeper writes what must outlive the daemon.
 type keeper struct {
 	*Daemon
 	written map[string]uint64 // version of each feed's snapshot
 	alive   time.Time         // when that was last written
+	waiting bool              // there are notices in the file of those that wait
 	said    *rate.Limiter
 }
 
 func (d *Daemon) newKeeper() *keeper {
-	return &keeper{Daemon: d, written: make(map[string]uint64), said: rate.NewLimiter(rate.Every(time.Minute), 1)}
+	return &keeper{Daemon: d, written: make(map[string]uint64), waiting: true, said: rate.NewLimiter(rate.Every(time.Minute), 1)}
 }
 
 // run keeps until ctx ends.
@@ -100,6 +116,12 @@ func (k *keeper) keep(ctx context.Context, end bool) {
 			continue
 		}
 		k.written[f.name] = s.Version
+	}
+	if left := k.core.Unsent(); len(left) > 0 || k.waiting {
+		if err := k.state.Save(waitingFile, left); err != nil {
+			failure = err
+		}
+		k.waiting = len(left) > 0
 	}
 	if end || now.At.Sub(k.alive) >= aliveFor {
 		k.alive = now.At

@@ -4,8 +4,9 @@ package notices
 
 import (
 	"container/list"
+	"slices"
+	"strings"
 	"sync"
-	"time"
 
 	"feedmux/internal/cause"
 	"feedmux/pool"
@@ -24,6 +25,7 @@ type Queue struct {
 	queue   list.List // of *Notice
 	byKey   map[key]*list.Element
 	told    map[string]struct{} // ids of gaps that were announced as open, and whose end is still to come
+	taken   map[*Notice]struct{}
 	sent    uint64
 	dropped uint64
 }
@@ -53,7 +55,7 @@ type key struct {
 
 // New makes an empty Queue.
 func New() *Queue {
-	return &Queue{byKey: make(map[key]*list.Element), told: make(map[string]struct{})}
+	return &Queue{byKey: make(map[key]*list.Element), told: make(map[string]struct{}), taken: make(map[*Notice]struct{})}
 }
 
 // Add queues a notice, or merges it into one that waits.
@@ -147,7 +149,7 @@ func (q *Queue) Empty() bool {
 	return q.queue.Len() == 0
 }
 
-// Take removes the oldest notice, to be sent. From here on nothing is merged into it.
+// Take removes the oldest notice, to be sent. From here on nothing is merged into it. It is to be Done or put back.
 func (q *Queue) Take() *Notice {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -156,6 +158,7 @@ func (q *Queue) Take() *Notice {
 		return nil
 	}
 	n := q.removeLocked(front)
+	q.taken[n] = struct{}{}
 	if b, ok := n.Body.(*pool.GapNotice); ok && b.Phase == pool.GapOpen {
 		q.told[b.ID] = struct{}{}
 	}
@@ -169,6 +172,7 @@ func (q *Queue) Untake(sent bool, taken ...*Notice) {
 	defer q.mu.Unlock()
 	for i := len(taken) - 1; i >= 0; i-- {
 		n := taken[i]
+		delete(q.taken, n)
 		if sent {
 			n.tries++
 		}
@@ -217,16 +221,50 @@ func (q *Queue) Stats() Stats {
 	return Stats{Waiting: q.queue.Len(), Sent: q.sent, Dropped: q.dropped}
 }
 
-// Since is when the earliest gap began of which a notice waits; zero if none does. It looks at all that wait.
-func (q *Queue) Since() (since time.Time) {
+// Left is a notice of a gap that NATS is not known to have, as it is kept for the next run.
+type Left struct {
+	Subject string         `json:"subject"`
+	Before  bool           `json:"before,omitempty"` // its beginning was announced
+	Gap     pool.GapNotice `json:"gap"`
+}
+
+// Unsent are the notices of gaps that NATS is not known to have: those that wait, and those that were taken and are not
+// Done.
+func (q *Queue) Unsent() (list []Left) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for e := q.queue.Front(); e != nil; e = e.Next() {
-		if b, ok := e.Value.(*Notice).Body.(*pool.GapNotice); ok && (since.IsZero() || b.From.Before(since)) {
-			since = b.From
+	add := func(n *Notice) {
+		if b, ok := n.Body.(*pool.GapNotice); ok {
+			_, told := q.told[b.ID]
+			list = append(list, Left{n.Subject, b.Before || told || n.key.id == b.ID, *b})
 		}
 	}
-	return since
+	for n := range q.taken {
+		add(n)
+	}
+	for e := q.queue.Front(); e != nil; e = e.Next() {
+		add(e.Value.(*Notice))
+	}
+	slices.SortStableFunc(list, func(a, b Left) int { return strings.Compare(string(b.Gap.Phase), string(a.Gap.Phase)) }) // open first
+	return list
+}
+
+// Restore queues what an earlier run left.
+func (q *Queue) Restore(list []Left) {
+	for _, l := range list {
+		b := l.Gap
+		b.Before = l.Before
+		q.Add(l.Subject, &b)
+	}
+}
+
+// Done says that notices that were taken are NATS's, or nobody's.
+func (q *Queue) Done(taken ...*Notice) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, n := range taken {
+		delete(q.taken, n)
+	}
 }
 
 // Stats is what became of the notices.

@@ -19,7 +19,7 @@ const confirmWithin = 4 * pingInterval
 
 // window is what was handed to the client in a while and is not confirmed. How much of each topic that is, its mark says.
 type window struct {
-	since      int64  // when the oldest event of it was received, or a gap began: Unix nanoseconds; 0: it has neither
+	since      int64  // when the oldest event of it was received: Unix nanoseconds; 0: it has none
 	reconnects uint64 // of the client, before the first of it was handed over
 	topics     []*mark
 	notices    []*notices.Notice
@@ -77,18 +77,13 @@ func (w *windows) since() int64 {
 func (w *windows) notice(n *notices.Notice) {
 	f := &w.pair[w.filling]
 	f.notices = append(f.notices, n)
-	if b, ok := n.Body.(*pool.GapNotice); ok {
-		if from := b.From.UnixNano(); f.since == 0 || from < f.since {
-			f.since = from
-		}
-	}
 }
 
 // inHand is how many notices are not confirmed.
 func (w *windows) inHand() int { return len(w.pair[0].notices) + len(w.pair[1].notices) }
 
 // settle takes the answer if it came; then a window without an error is confirmed.
-func (w *windows) settle() error {
+func (w *windows) settle(q *notices.Queue) error {
 	select {
 	case err := <-w.answer: // never, if nobody asks
 		w.answer = nil
@@ -102,13 +97,14 @@ func (w *windows) settle() error {
 	for _, m := range confirmed.topics {
 		m.handed[1-w.filling] = span{}
 	}
+	q.Done(confirmed.notices...)
 	confirmed.clear()
 	return nil
 }
 
-// Unconfirmed is from when on something was received, or a gap began, of which NATS has not confirmed that it has it, or
-// for as long as Run lasted never did; at most a chunk's worth too early. It is zero if there is nothing. If the daemon
-// ended here, nobody would be told. Any goroutine may ask.
+// Unconfirmed is when the oldest event was received that NATS has not confirmed, or for as long as Run lasted never did; at
+// most a chunk's worth too early. It is zero if there is none. If the daemon ended here, nobody would be told. Any
+// goroutine may ask.
 func (c *Core) Unconfirmed() (since time.Time) {
 	earlier := func(t time.Time) {
 		if !t.IsZero() && (since.IsZero() || t.Before(since)) {
@@ -116,7 +112,6 @@ func (c *Core) Unconfirmed() (since time.Time) {
 		}
 	}
 	// In this order: what goes on meanwhile is seen twice, not never.
-	earlier(c.notices.Since())
 	_, waiting := c.buffer.waiting()
 	earlier(waiting)
 	for _, n := range []int64{c.handed.Load(), c.left.Load()} {
@@ -127,11 +122,17 @@ func (c *Core) Unconfirmed() (since time.Time) {
 	return since
 }
 
+// Unsent are the notices of gaps that NATS is not known to have, to be kept for the next run. Any goroutine may ask.
+func (c *Core) Unsent() []notices.Left { return c.notices.Unsent() }
+
+// Restore queues what an earlier run left. It is called before Run.
+func (c *Core) Restore(list []notices.Left) { c.notices.Restore(list) }
+
 // confirm takes the server's answer if it came, and asks again when it is time: at once if hurry. It never waits.
 func (p *publisher) confirm(hurry bool) {
 	w := &p.windows
 	defer func() { p.handed.Store(w.since()) }()
-	if err := w.settle(); err != nil {
+	if err := w.settle(p.notices); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) { // nobody answers
 			p.reconnect(err)
 		} else {
@@ -175,7 +176,7 @@ func flush(nc *nats.Conn, reconnects uint64) error {
 // broke gives up what is not confirmed: it announces a gap for each topic of it, and queues the notices again.
 func (p *publisher) broke() {
 	w := &p.windows
-	w.settle() // what was confirmed in time is not lost
+	w.settle(p.notices) // what was confirmed in time is not lost
 	w.answer = nil
 	topics, events := 0, uint64(0)
 	for _, i := range [...]int{w.filling, 1 - w.filling} { // what was handed over first goes to the front last

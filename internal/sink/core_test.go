@@ -698,6 +698,7 @@ func TestTooManyNoticesDropTheOldest(t *testing.T) {
 }
 
 func TestAnEventAllocatesNothing(t *testing.T) {
+	queue := notices.New()
 	for _, headers := range []Headers{HeadersMinimal, HeadersFull} {
 		for _, burst := range []int{1, 100} {
 			c := NewCore(Options{Buffer: 16 << 20, Headers: headers})
@@ -718,7 +719,7 @@ func TestAnEventAllocatesNothing(t *testing.T) {
 					w.filling = 1 - w.filling
 					answer <- nil
 					w.answer = answer
-					w.settle()
+					w.settle(queue)
 				}
 			}
 			run()

@@ -140,7 +140,6 @@ func (p *publisher) work(ctx, late context.Context) state {
 			p.chunk, p.done = p.buffer.next(), 0
 		}
 		notices := p.sendNotices(ending)
-		p.handed.Store(p.windows.since())
 		switch {
 		case notices == away:
 			return away
@@ -193,6 +192,7 @@ func (p *publisher) sendNotices(hurry bool) state {
 		body, err := json.Marshal(n.Body)
 		if err != nil {
 			p.notices.Count(false)
+			p.notices.Done(n)
 			continue
 		}
 		err = p.nc.Publish(n.Subject, body)
@@ -202,6 +202,7 @@ func (p *publisher) sendNotices(hurry bool) state {
 			p.notices.Count(true)
 		case lost:
 			p.notices.Count(false)
+			p.notices.Done(n)
 		case broken:
 			p.windows.notice(n) // it may have got through
 			p.reconnect(err)
