@@ -80,13 +80,20 @@ func (h *history) checkBounds(t *topicHistory) (wrong []string) {
 	return wrong
 }
 
-// outlived says whether NATS was not well from about that time until the run crashed: then the gap begins where NATS has
-// confirmed what came.
+// outlived says whether NATS was not well from about that time until the run crashed, but for moments: then the gap begins
+// where NATS has confirmed what came.
 func (h *history) outlived(from time.Time) bool {
 	return slices.ContainsFunc(h.crashes, func(c time.Time) bool {
-		return !c.Before(from) && slices.ContainsFunc(h.ailing, func(s span) bool {
-			return !from.Before(s.from.Add(-unconfirmed)) && (s.to.IsZero() || !s.to.Before(c.Add(-2*keepEvery)))
-		})
+		if c.Before(from) {
+			return false
+		}
+		ill := c.Add(-2 * keepEvery) // since when, as far as is known
+		for i := len(h.ailing) - 1; i >= 0; i-- {
+			if s := h.ailing[i]; s.from.Before(ill) && (s.to.IsZero() || s.to.After(ill.Add(-mended-unconfirmed))) {
+				ill = s.from
+			}
+		}
+		return !from.Before(ill.Add(-unconfirmed))
 	})
 }
 

@@ -295,7 +295,7 @@ func (w *world) addListens(h *history, conns []twitch.ConnRecord) {
 			}
 			k := listen{span: span{l.From, earliest(l.To, c.Ended)}, conn: c.ID}
 			k.silently = !k.to.IsZero() && k.to.Equal(w.deaf[c.Remote])
-			if k.to.IsZero() || k.from.Before(k.to) {
+			if k.to.IsZero() || k.from.Before(k.to) || k.silently {
 				k.since = l.From.Add(u.ResponseDelay)
 				k.answered = u.ResponseLoss == 0 && (k.to.IsZero() || l.From.Add(u.ResponseDelay+lingers).Before(k.to))
 				t.listens = append(t.listens, k)

@@ -89,7 +89,11 @@ func (c *Conn) LastFrame() time.Time {
 // Run keeps the slot as its topics need it until ctx ends, then closes it in the upstream's good manner. It returns after
 // its children.
 func (c *Conn) Run(ctx context.Context) {
-	defer c.children.Wait()
+	c.loop(ctx)
+	c.children.Wait() // not deferred: a bug's panic must not wait for those who wait for us
+}
+
+func (c *Conn) loop(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	done := ctx.Done()
@@ -354,7 +358,7 @@ func (c *Conn) pump(l *life, now time.Time) {
 func (c *Conn) report(l *life, news []topic.News) {
 	var other *life
 	switch {
-	case l == c.next:
+	case l == c.next && c.life != nil && l.ending == "":
 		other = c.life
 	case l == c.life:
 		other = c.next

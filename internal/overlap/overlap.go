@@ -159,13 +159,19 @@ func (o *Overlap[T]) Cede(topic T) (held []Event[T]) {
 	}
 	o.ceded[topic] = true
 	for i, e := range o.held {
-		if !o.gone[i] && e.Topic == topic {
-			held = append(held, e)
-			o.bytes -= e.size()
-			o.held[i], o.gone[i] = Event[T]{}, true
+		if o.gone[i] || e.Topic != topic {
+			continue
+		}
+		held = append(held, e)
+		o.bytes -= e.size()
+		o.held[i], o.gone[i] = Event[T]{}, true
+		k := o.key(e.Topic, e.ID, e.Payload)
+		o.waiting[k] = slices.DeleteFunc(o.waiting[k], func(j int) bool { return j == i })
+		if len(o.waiting[k]) == 0 {
+			delete(o.waiting, k)
 		}
 	}
-	return held // the lists in waiting still name them, but only an event of the old connection would ask
+	return held
 }
 
 // Closing says that the old connection is being closed.

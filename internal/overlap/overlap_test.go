@@ -71,6 +71,23 @@ func TestATopicThatIsCededIsTheNewOnesAlone(t *testing.T) {
 	}
 }
 
+func TestWhatTheOldOneBringsWhileItIsClosedGoesOnFirst(t *testing.T) {
+	o := New(MaxHeld, both)
+	o.New(event("a", "1"))
+	o.Closing()
+	for _, body := range []string{"1", "2"} { // the second by the old one alone
+		if !o.Old("a", nil, []byte(body)) {
+			t.Errorf("event %s of the old one is dropped", body)
+		}
+	}
+	if v, _ := o.New(event("a", "3")); v != Withheld {
+		t.Errorf("verdict %v on an event of the new one, while the old one is read", v)
+	}
+	if got := bodies(o); !slices.Equal(got, []string{"a:3"}) {
+		t.Errorf("released %v", got)
+	}
+}
+
 func TestEachMatchIsUsedOnce(t *testing.T) {
 	o := New(MaxHeld, both)
 	o.Old("a", nil, []byte("same"))
