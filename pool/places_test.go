@@ -58,6 +58,15 @@ func TestAfterADialThatFailedThePlaceIsHeldIfTheUpstreamMayCountASocket(t *testi
 		{name: "RST in the handshake", serve: func(p *peer) { p.Reset() }, cause: cause.Reset, held: 0},
 		{name: "FIN in the handshake", serve: func(p *peer) { p.Close() }, cause: cause.Reset, held: 0},
 		{
+			name: "503 from an upstream that closes",
+			serve: func(p *peer) {
+				p.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"))
+				time.Sleep(200 * time.Millisecond)
+				p.Close()
+			},
+			cause: cause.HTTP5xx, held: 0,
+		},
+		{
 			name: "503 from an upstream that keeps the socket",
 			serve: func(p *peer) {
 				p.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"))

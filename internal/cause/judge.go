@@ -87,6 +87,10 @@ func judgeStatus(status int) Cause {
 // upstream's own end of it was seen.
 func Unopened(err error) bool {
 	var dns *net.DNSError
+	var refused *socket.HandshakeError
+	if errors.As(err, &refused) {
+		return refused.PeerGone
+	}
 	for _, known := range []error{
 		syscall.ECONNREFUSED, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ECONNRESET, socket.ErrNoClose,
 	} {

@@ -18,8 +18,9 @@ import (
 
 const (
 	defaultTimeout    = 15 * time.Second
-	connectTimeout    = 5 * time.Second // the part of it that TCP may take: a dead address should not cost all of it
-	handshakeBytes    = 64 << 10        // of TLS and HTTP together
+	connectTimeout    = 5 * time.Second        // the part of it that TCP may take: a dead address should not cost all of it
+	handshakeBytes    = 64 << 10               // of TLS and HTTP together
+	refusalEnd        = 500 * time.Millisecond // for the FIN of a server that refused
 	readBuffer        = 32 << 10
 	defaultMaxMessage = 1 << 20
 )
@@ -83,6 +84,8 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 		},
 		OnStatusError: func(status int, _ []byte, answer io.Reader) {
 			refusal = readRefusal(status, answer, t.secrets)
+			by, _ := ctx.Deadline()
+			refusal.PeerGone = w.sawEnd(earlier(time.Now().Add(refusalEnd), by))
 		},
 	}
 	stream, br, _, err := d.Dial(ctx, t.url.String())

@@ -59,6 +59,7 @@ func (e *ProtocolError) Error() string { return "protocol error: " + e.Reason }
 type HandshakeError struct {
 	Status     int
 	RetryAfter time.Duration // 0: not said, or not understood
+	PeerGone   bool          // the server's FIN or RST followed: it does not count this connection any more
 	Location   string        // without user-info, query and fragment
 	Body       string        // its beginning, printable, at most 4,096 bytes, with our own secrets cut out
 }

@@ -106,6 +106,17 @@ func (w *wire) note(err error, reading bool) {
 	w.end.CompareAndSwap(endUnknown, end)
 }
 
+// sawEnd waits for the peer's FIN or RST, until a time at most, and says whether it came. What comes before is dropped:
+// nobody reads from the connection afterwards.
+func (w *wire) sawEnd(by time.Time) bool {
+	if w.end.Load() == endUnknown && time.Now().Before(by) {
+		w.budget = handshakeBytes // however much came so far; it bounds what is read here
+		w.Conn.SetReadDeadline(by)
+		io.Copy(io.Discard, w)
+	}
+	return w.end.Load() == endPeer
+}
+
 // messageDone ends what inMessage began.
 func (w *wire) messageDone() {
 	w.frameAt = w.readAt
