@@ -123,6 +123,15 @@ func TestTheObserverIsNotBlind(t *testing.T) {
 		{"a dial beside another", "dial 1 at 14.000000 is number 2 in its window", func(h *history, _ *topicHistory) {
 			h.sockets[0].dialled = time.Time{}
 		}},
+		{"an ask that was on its way when the topic lost its place", "", func(_ *history, t *topicHistory) {
+			t.absences = []time.Time{at(0.5)}
+			t.got = slices.Delete(t.got, 0, 3)
+			t.gaps = t.gaps[1:]
+		}},
+		{"no gap after the topic came back", "dark from 10.000000 to 15.000000", func(_ *history, t *topicHistory) {
+			t.absences, t.returns = []time.Time{at(0.5)}, []time.Time{at(1.5)}
+			t.gaps = t.gaps[1:]
+		}},
 		{"what was not wanted", "", func(_ *history, t *topicHistory) {
 			t.wanted = []span{{at(0), at(1.5)}, {at(10), time.Time{}}}
 			t.absences = []time.Time{at(1.5)}

@@ -13,7 +13,8 @@ import (
 )
 
 // history is what the observer may look at: what the network and the upstream saw on their side, what the NATS server saw
-// on its own, and what was wanted when. Nothing in it is from inside the daemon but which topics had no place.
+// on its own, and what was wanted when. Nothing in it is from inside the daemon but when topics lost their place and came
+// back.
 type history struct {
 	limit int // sockets
 	dials limiter.Window
@@ -47,6 +48,7 @@ func (s span) has(t time.Time) bool {
 type topicHistory struct {
 	wanted   []span
 	absences []time.Time // when it lost its place, or was not wanted any more: dark from then on is no gap
+	returns  []time.Time // when it was first confirmed after that
 	listens  []listen    // in the order of from
 	sent     []sentEvent // in the order of writing
 	got      []gotEvent  // in the order of arrival
@@ -160,7 +162,7 @@ func (h *history) checkLost(t *topicHistory) (wrong []string) {
 	told := make(map[uint64]bool)
 	got := t.gotNumbers()
 	for _, e := range t.sent {
-		if !got[e.n] && !told[e.n] && !e.long && t.owed(e) && !t.inGap(e.at, "") && !h.diedWithIt(e.at) && !h.heldBack(t, e) {
+		if !got[e.n] && !told[e.n] && !e.long && h.owed(t, e) && !t.inGap(e.at, "") && !h.diedWithIt(e.at) && !h.heldBack(t, e) {
 			told[e.n] = true
 			wrong = append(wrong, fmt.Sprintf("event %d, sent to %d at %s, is lost and in no gap", e.n, e.conn, clock(e.at)))
 		}
@@ -178,15 +180,28 @@ func (t *topicHistory) gotNumbers() map[uint64]bool {
 
 // owed says whether the socket that an event was sent to listened, while the topic was wanted and had its place. What
 // falls together with a beginning or an end of that may have come before or after it.
-func (t *topicHistory) owed(e sentEvent) bool {
+func (h *history) owed(t *topicHistory, e sentEvent) bool {
 	within := func(s span) bool { return s.has(e.at) && s.from.Before(e.at) }
 	return slices.ContainsFunc(t.wanted, within) &&
 		slices.ContainsFunc(t.listens, func(l listen) bool {
-			return l.conn == e.conn && within(l.span) &&
+			return l.conn == e.conn && within(l.span) && !h.inVain(t, l.span) &&
 				!slices.ContainsFunc(t.absences, func(at time.Time) bool {
 					return !at.Before(l.from) && at.Before(e.at.Add(handOver)) // what is held back is forgotten
 				})
 		})
+}
+
+// inVain says whether a listen came of an ask that was on its way when the topic lost its place, and was never more than
+// that: the topic did not come back before the listen was over, nor did another run want it, that knew nothing of its loss.
+func (h *history) inVain(t *topicHistory, s span) bool {
+	var lost time.Time
+	for _, at := range t.absences {
+		if at.Before(s.from) {
+			lost = at
+		}
+	}
+	back := func(at time.Time) bool { return !at.Before(lost) && (s.to.IsZero() || !at.After(s.to)) }
+	return !lost.IsZero() && !slices.ContainsFunc(t.returns, back) && !slices.ContainsFunc(h.deaths, back)
 }
 
 // inGap says whether a time lies in an announced gap, of any cause but except.
@@ -227,7 +242,7 @@ func (h *history) checkDropped(t *topicHistory) (wrong []string) {
 				continue
 			}
 			all[e.n] = true
-			if t.owed(e) && !t.inGap(e.at, cause.NATSOverflow) {
+			if h.owed(t, e) && !t.inGap(e.at, cause.NATSOverflow) {
 				alone[e.n] = true
 			}
 		}
@@ -283,6 +298,9 @@ func (h *history) checkDark(t *topicHistory) (wrong []string) {
 // checkDarkness holds one dark time, after a light one that had begun with a listen, against the gaps. One that began silently may
 // be over before anybody noticed: when the topic loses its place or the run crashes. A crash forgets what was not kept.
 func (h *history) checkDarkness(t *topicHistory, begun listen, dark span, silently bool) string {
+	if h.inVain(t, span{begun.from, dark.from}) {
+		return "" // it was absent all the while
+	}
 	known := dark.from
 	if silently {
 		known = known.Add(noticed)

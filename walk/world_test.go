@@ -78,6 +78,7 @@ type world struct {
 
 	mu       sync.Mutex
 	absences map[string][]time.Time
+	returns  map[string][]time.Time
 	capped   []int        // connections that take fewer topics
 	behind   map[int]bool // connections that got events late or none
 }
@@ -87,7 +88,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
 		t: t, r: rand.New(rand.NewPCG(seed, 7)), log: slog.New(slog.DiscardHandler),
 		network: sim.NewNetwork(), disk: disk{last: make(map[string]pool.Snapshot)}, begun: time.Now(),
-		wanted: make(map[string][]span), deaf: make(map[string]time.Time), cutOff: make(map[string]bool), absences: make(map[string][]time.Time),
+		wanted: make(map[string][]span), deaf: make(map[string]time.Time), cutOff: make(map[string]bool), absences: make(map[string][]time.Time), returns: make(map[string][]time.Time),
 		behind: make(map[int]bool),
 	}
 	w.draw(seed)
@@ -161,10 +162,13 @@ func (w *world) draw(seed uint64) {
 
 // noteState is told what became of a topic.
 func (w *world) noteState(topic, state string) {
-	if state == "unplaced" || state == "removed" {
-		w.mu.Lock()
-		defer w.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch state {
+	case "unplaced", "removed":
 		w.absences[topic] = append(w.absences[topic], time.Now())
+	case "confirmed":
+		w.returns[topic] = append(w.returns[topic], time.Now())
 	}
 }
 
@@ -178,7 +182,7 @@ func (w *world) history() *history {
 	}
 	for _, f := range w.o.feeds {
 		for _, name := range f.names {
-			h.topics[name] = &topicHistory{wanted: w.wanted[name], absences: w.absences[name]}
+			h.topics[name] = &topicHistory{wanted: w.wanted[name], absences: w.absences[name], returns: w.returns[name]}
 		}
 	}
 	h.hushed = w.o.upstream.ResponseDelay > 0 || w.o.upstream.ResponseLoss > 0

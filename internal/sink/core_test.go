@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
 
+	"feedmux/internal/cause"
 	"feedmux/internal/notices"
 	"feedmux/internal/subject"
 	"feedmux/pool"
@@ -406,6 +407,9 @@ func TestAConnectionThatCannotBeWrittenToIsLeft(t *testing.T) {
 			c.publish(t, "next")
 			sub.want(t, "next")
 			sub.wantNoMore(t)
+			if gaps := c.Stats().Feeds[0].Gaps; gaps[cause.NATSBroke] != 1 {
+				t.Errorf("the event that was being written is in no gap: %v", gaps)
+			}
 		})
 	}
 }
