@@ -37,6 +37,7 @@ type (
 	TopicNotice    = ledger.TopicNotice
 	FeedNotice     = ledger.FeedNotice
 	CapacityNotice = ledger.CapacityNotice
+	LossNotice     = ledger.LossNotice
 	TopicStatus    = ledger.TopicStatus
 	Snapshot       = ledger.Snapshot
 	OpenGap        = ledger.OpenGap

@@ -357,6 +357,10 @@ func (p *Pool) onTopics(n slots.TopicNews, now time.Time) {
 		case topic.Confirmed:
 			p.ledger.Confirm(r, n.By, n.At)
 		case topic.Refused:
+			if n.Credential < p.changes { // the order that says so is on its way, and lets it be asked for again
+				p.ledger.Unasked(r, n.Reason, n.At)
+				continue
+			}
 			p.ledger.RefuseForNow(r, n.Reason, n.At)
 			if p.refusals == 0 {
 				p.refusal = []any{"first", t.Name, "reason", n.Reason, "slot", int(n.Slot)}

@@ -124,12 +124,12 @@ func TestTheObserverIsNotBlind(t *testing.T) {
 			h.sockets[0].dialled = time.Time{}
 		}},
 		{"an ask that was on its way when the topic lost its place", "", func(_ *history, t *topicHistory) {
-			t.absences = []time.Time{at(0.5)}
+			t.absences, t.listens[0].from = []time.Time{at(0.1)}, at(0.5)
 			t.got = slices.Delete(t.got, 0, 3)
 			t.gaps = t.gaps[1:]
 		}},
 		{"no gap after the topic came back", "dark from 10.000000 to 15.000000", func(_ *history, t *topicHistory) {
-			t.absences, t.returns = []time.Time{at(0.5)}, []time.Time{at(1.5)}
+			t.absences, t.returns, t.listens[0].from = []time.Time{at(0.1)}, []time.Time{at(0.6)}, at(0.5)
 			t.gaps = t.gaps[1:]
 		}},
 		{"what was not wanted", "", func(_ *history, t *topicHistory) {

@@ -64,6 +64,24 @@ feed twitch
 	}
 }
 
+func TestCheckTellsOfTurnsAndOfHandOversWithoutAFreeConnection(t *testing.T) {
+	feed := "[[feed]]\nname = \"a\"\nprotocol = \"twitch-pubsub\"\ntopics = [" + manyTopics(120) + "]\n" +
+		"overflow = \"turns\"\ndwell = \"5s\"\nmax_age = \"1h\"\n[feed.limits]\nconnections = 2\n"
+	const (
+		turns = "they take turns of 5s"
+		gap   = "none is left for hand-over, so each has a short gap every 1h0m0s"
+	)
+	for _, c := range []struct {
+		more string
+		gap  bool
+	}{{"", true}, {"reserve = 1\n", false}} {
+		code, out, errs := feedmux(t, "check", "-c", write(t, feed+c.more))
+		if code != 0 || !strings.Contains(out, turns) || strings.Contains(out, gap) != c.gap {
+			t.Errorf("%q: exit %d: %s%s", c.more, code, out, errs)
+		}
+	}
+}
+
 func TestCheckPrintsThePlanAsJSON(t *testing.T) {
 	path := write(t, "[[feed]]\nname = \"a\"\nprotocol = \"twitch-pubsub\"\ntopics = ["+manyTopics(60)+"]\n")
 	code, out, errs := feedmux(t, "check", "--json", "-c", path)

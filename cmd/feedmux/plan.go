@@ -33,6 +33,8 @@ type plan struct {
 	Subject     string      `json:"sample_subject"`
 	Reserve     int         `json:"reserve,omitempty"`        // connections kept back for hand-over
 	Share       bool        `json:"shares_account,omitempty"` // the account is other feeds' too
+	Dwell       string      `json:"dwell,omitempty"`          // how long a turn is, where topics take turns
+	MaxAge      string      `json:"max_age,omitempty"`        // at which connections are handed over
 	asks        int         // of the connection with the most topics
 }
 
@@ -85,6 +87,12 @@ func planFeed(f *config.Feed) (plan, error) {
 	if len(unplaced) > 0 {
 		p.LeastWanted = unplaced[0]
 	}
+	if f.Overflow == "turns" {
+		p.Dwell = f.Dwell.String()
+	}
+	if f.MaxAge > 0 {
+		p.MaxAge = f.MaxAge.String()
+	}
 	p.asks = (slices.Max(load) + f.Limits.SubscribeBatch - 1) / f.Limits.SubscribeBatch
 	if len(f.Topics) > 0 {
 		if p.Subject, err = template.Subject(f.Name, f.Topics[0].Name); err != nil {
@@ -115,6 +123,9 @@ func (p plan) print(w io.Writer) error {
 	if p.Unplaced > 0 {
 		topics += fmt.Sprintf(" (%d × %d have room for %s; the first without a place is %s)",
 			p.Limit-p.Reserve, p.PerSlot, thousands((p.Limit-p.Reserve)*p.PerSlot), p.LeastWanted)
+		if p.Dwell != "" {
+			topics += "; they take turns of " + p.Dwell
+		}
 	}
 	row("topics", "%s", topics)
 	connections := fmt.Sprintf("%d needed, at most %d to %s", p.Connections, p.Limit, p.Account)
@@ -123,6 +134,8 @@ func (p plan) print(w io.Writer) error {
 	}
 	if p.Reserve > 0 {
 		connections += fmt.Sprintf(", %d of them for hand-over only", p.Reserve)
+	} else if p.MaxAge != "" && p.Connections == p.Limit {
+		connections += fmt.Sprintf("; none is left for hand-over, so each has a short gap every %s (limits.reserve = 1 avoids that)", p.MaxAge)
 	}
 	row("connections", "%s", connections)
 	row("confirmed", "all after about %s at a dial rate of %s",

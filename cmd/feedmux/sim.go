@@ -43,6 +43,8 @@ given a negative figure is switched off.`,
   feedmux sim twitch-pubsub --reset-every 10s --rate 1000      # a busy one that drops connections
   feedmux sim twitch-pubsub --bad-topics 'raid.*'              # some topics do not exist
   feedmux sim twitch-pubsub --life 45s --close-code 1001       # no connection grows older
+  feedmux sim twitch-pubsub --reconnect-every 10s              # it asks for hand-overs
+  feedmux sim twitch-pubsub --refuse 1 --refuse-status 401     # a credential that is dead
   feedmux sim twitch-pubsub --connections 3 --starve           # a cap that is felt, not told`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

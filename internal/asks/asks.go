@@ -33,6 +33,7 @@ type Asks struct {
 	out    protocol.Out // reused
 	paused time.Time    // when the window opens for the outbox; zero: it is empty
 	frozen bool         // nothing is asked for now
+	stale  bool         // nor before the session has the credential that changed
 	full   int          // topics that the upstream takes on this life, if it was found out just now
 }
 
@@ -57,6 +58,7 @@ type ask struct {
 	reason    string
 	queued    bool      // its ask is in the outbox
 	wrote     bool      // it was asked for: the upstream may send it, whatever it answered
+	outdated  bool      // its ask has a credential that changed since: a refusal means nothing
 	alone     bool      // ask for it in a message of its own: it was in a batch that was refused
 	since     time.Time // asked: when it was written
 	notBefore time.Time // assigned: when it may be asked for
@@ -182,6 +184,15 @@ func (a *Asks) Carried() map[shard.Topic]bool {
 // Freeze stops asking for topics, or goes on with it. Those that are not wanted any more are given up all the same.
 func (a *Asks) Freeze(on bool) { a.frozen = on }
 
+// Stale says that the session's credential is not the newest, or that it is again. Nothing is asked for with an old one, and
+// a refusal of what was does not stand.
+func (a *Asks) Stale(on bool) {
+	a.stale = on
+	for _, k := range a.list {
+		k.outdated = k.outdated || on && (k.queued || k.state == topic.Asked)
+	}
+}
+
 // Still are those of topics that were wanted on this life already.
 func (a *Asks) Still(topics []*topic.Topic) (still []*topic.Topic) {
 	for _, t := range topics {
@@ -286,83 +297,6 @@ func (a *Asks) Written(f *Frame, now time.Time) []topic.News {
 	return []topic.News{news}
 }
 
-// SettledAtOnce is what the session decided without asking the upstream.
-func (a *Asks) SettledAtOnce(l Life, now time.Time) (news []topic.News) {
-	for _, s := range a.atOnce {
-		news = append(news, a.Settle(s, l, now)...)
-	}
-	a.atOnce = nil
-	return news
-}
-
-// Settle takes a verdict.
-func (a *Asks) Settle(s protocol.Settlement, l Life, now time.Time) []topic.News {
-	news := topic.News{State: topic.Assigned, Reason: s.Reason, At: now}
-	for _, name := range s.Topics {
-		k := a.byName[name]
-		if k == nil || !k.awaits(s.Verdict) {
-			continue
-		}
-		k.queued, k.tries, k.reason, k.by = false, 0, s.Reason, ""
-		a.blame.clear(k.topic)
-		switch s.Verdict {
-		case protocol.Confirmed:
-			if k.state != topic.Confirmed {
-				k.confirmed = now
-			}
-			k.state, k.by, k.failures = topic.Confirmed, topic.ByAck, 0
-		case protocol.Refused:
-			k.state = topic.Refused
-			l.Forget(name)
-		case protocol.Split:
-			k.state, k.alone, k.notBefore = topic.Assigned, true, now
-		case protocol.Again:
-			k.state, k.notBefore = topic.Assigned, now.Add(min(againFirst<<min(k.failures, 10), againMost))
-			k.failures++
-		case protocol.Full:
-			k.state = elsewhere
-			l.Forget(name)
-			a.full = max(1, a.countConfirmed())
-			continue
-		}
-		news.State, news.By = k.state, k.by
-		news.Topics = append(news.Topics, k.topic)
-	}
-	if len(news.Topics) == 0 {
-		return nil
-	}
-	return []topic.News{news}
-}
-
-// awaits says whether a verdict can be one on this ask. One on an ask from before the topic was removed and wanted again
-// cannot. An event may have confirmed the topic before the answer came: it may have been on its way since before. An
-// upstream may refuse what it confirmed, and a session what it was about to ask for.
-func (k *ask) awaits(v protocol.Verdict) bool {
-	switch k.state {
-	case topic.Asked:
-		return true
-	case topic.Confirmed:
-		return k.by == topic.ByEvent || v == protocol.Refused
-	}
-	return k.queued && v == protocol.Refused
-}
-
-// ByEvent confirms the topics that sent an event before the upstream answered.
-func (a *Asks) ByEvent(topics []*topic.Topic, at time.Time) []topic.News {
-	news := topic.News{State: topic.Confirmed, By: topic.ByEvent, At: at}
-	for _, t := range topics {
-		if k := a.byName[t.Name]; k != nil && k.topic == t && (k.state == topic.Asked || k.state == topic.Assigned && k.wrote) {
-			k.state, k.by, k.tries, k.failures, k.confirmed = topic.Confirmed, topic.ByEvent, 0, 0, at
-			a.blame.clear(k.topic)
-			news.Topics = append(news.Topics, k.topic)
-		}
-	}
-	if len(news.Topics) == 0 {
-		return nil
-	}
-	return []topic.News{news}
-}
-
 // Unanswered says whether a topic was asked for as often as it makes sense, without an answer.
 func (a *Asks) Unanswered(now time.Time) bool {
 	for _, k := range a.list {
@@ -380,7 +314,7 @@ func (a *Asks) Wake() (wake time.Time) {
 	}
 	may := a.turn()
 	for _, k := range a.list {
-		if k.state != topic.Assigned && k.state != topic.Asked || !may(k) || a.frozen && k.tries < askTries {
+		if k.state != topic.Assigned && k.state != topic.Asked || !may(k) || (a.frozen || a.stale) && k.tries < askTries {
 			continue // an answer comes first, or another life
 		}
 		if at := k.dueAt(); wake.IsZero() || at.Before(wake) {

@@ -13,7 +13,7 @@ func (a *Asks) fill(l Life, now time.Time) bool {
 	drop := a.drops[:min(len(a.drops), a.batch)]
 	a.drops = a.drops[len(drop):]
 	var add []*topic.Topic
-	if len(a.drops) == 0 && !a.frozen { // a topic that is dropped and wanted again is dropped first
+	if len(a.drops) == 0 && !a.frozen && !a.stale { // a topic that is dropped and wanted again is dropped first
 		add = a.gather(now)
 	}
 	if len(add) == 0 && len(drop) == 0 {
@@ -52,7 +52,7 @@ func (a *Asks) gather(now time.Time) (add []*topic.Topic) {
 			continue
 		}
 		add = append(add, k.topic)
-		k.queued = true
+		k.queued, k.outdated = true, false
 		k.notBefore = now.Add(answerWithin) // should the session say nothing of it
 		if k.alone {
 			break

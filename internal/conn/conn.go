@@ -192,16 +192,11 @@ func (c *Conn) onOrder(ctx context.Context, o slots.Order) {
 	if ctx.Err() != nil {
 		o.Topics = nil // an order that came late does not open what is being closed
 	}
-	if o.Credential > c.order.Credential && c.life != nil {
-		c.renewing++
-		c.children.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, c.opts.DialTimeout)
-			defer cancel()
-			e, err := c.opts.Protocol.Endpoint(ctx)
-			c.inbox <- renewed{e, err}
-		})
-	}
+	changed := o.Credential > c.order.Credential
 	c.order = o
+	if changed && c.life != nil {
+		c.renew(ctx)
+	}
 	none := len(o.Topics) == 0
 	if none && c.attempt != nil {
 		c.attempt.cancel()
@@ -373,24 +368,7 @@ func (c *Conn) report(l *life, news []topic.News) {
 			n.Topics = slices.DeleteFunc(slices.Clone(n.Topics), func(t *topic.Topic) bool { return other.asks.IsConfirmed(t.Name) })
 		}
 		if len(n.Topics) > 0 {
-			c.up <- slots.TopicNews{Slot: c.slot, News: n}
-		}
-	}
-}
-
-// onRenewed gives the sessions the credential that changed.
-func (c *Conn) onRenewed(r renewed) {
-	c.renewing--
-	for _, l := range []*life{c.life, c.next} {
-		if l == nil {
-			continue
-		}
-		if r.err == nil { // else it is fetched again at the next dial
-			l.sock.Hide(r.endpoint.Token)
-			l.renew(r.endpoint)
-		}
-		if c.renewing == 0 && l.ending == "" {
-			c.ask(l)
+			c.up <- slots.TopicNews{Slot: c.slot, Credential: c.order.Credential, News: n}
 		}
 	}
 }

@@ -21,6 +21,7 @@ type attempt struct {
 	handOver bool // another life serves meanwhile
 	opened   bool // it dials
 	changes  int  // of the credential, when it was looked at
+	ordered  int  // Order.Credential when it began to dial
 	begin    time.Time
 	waited   time.Duration
 	cancel   context.CancelFunc
@@ -40,12 +41,6 @@ type dialled struct {
 	sock     *socket.Conn
 	endpoint protocol.Endpoint
 	began    bool // something may have been opened
-	err      error
-}
-
-// renewed brings the endpoint with the credential that changed.
-type renewed struct {
-	endpoint protocol.Endpoint
 	err      error
 }
 
@@ -126,7 +121,7 @@ func (c *Conn) may(a *attempt) (ok bool) {
 func (c *Conn) open(ctx context.Context, a *attempt) {
 	ctx, cancel := context.WithCancel(ctx)
 	giveUp := a.cancel
-	a.opened = true
+	a.opened, a.ordered = true, c.order.Credential
 	a.cancel = func() { giveUp(); cancel() }
 	c.children.Go(func() {
 		d := dialled{attempt: a}
@@ -157,6 +152,7 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 	l := c.newLife(d)
 	if a.handOver {
 		c.standBy(ctx, l)
+		c.renewIfOld(ctx, a)
 		if c.life.ending != "" { // it ends just now, for want of topics or for good
 			c.leave(l, cause.Drain, 1001)
 		}
@@ -170,6 +166,7 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		c.leave(l, cause.Drain, 1001)
 		return
 	}
+	c.renewIfOld(ctx, a)
 	c.pump(l, time.Now())
 }
 

@@ -87,7 +87,8 @@ func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err
 	switch {
 	case waiting == nil || waiting.seat == nil:
 		c.rest(ctx, why, err)
-	case !waiting.seat.Placed(): // the peer did not say that it saw the end: its place is not free for a while
+	case !waiting.opened && (!waiting.seat.Placed() || len(c.order.Topics) == 0):
+		// the peer did not say that it saw the end, so its place is not free for a while; or nothing is wanted any more
 		waiting.cancel()
 		c.attempt = nil
 		waiting.seat.Leave(account.End{PeerGone: true})
@@ -103,7 +104,7 @@ func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err
 
 // refuse says that a topic cannot be asked for. The next life does not, even if it begins before the order that says so.
 func (c *Conn) refuse(t *topic.Topic, reason string, now time.Time) {
-	c.up <- slots.TopicNews{Slot: c.slot, News: topic.News{Topics: []*topic.Topic{t}, State: topic.Refused, Reason: reason, At: now}}
+	c.up <- slots.TopicNews{Slot: c.slot, Credential: c.order.Credential, News: topic.News{Topics: []*topic.Topic{t}, State: topic.Refused, Reason: reason, At: now}}
 	c.order.Topics = slices.DeleteFunc(slices.Clone(c.order.Topics), func(other *topic.Topic) bool { return other == t })
 }
 

@@ -134,8 +134,11 @@ func (c *Conn) serve(l *life, s slots.State, why cause.Cause) {
 func (c *Conn) release(e ended, why cause.Cause, end account.End) {
 	c.last = nil
 	c.settleBackoff(end)
+	c.catchUp()
 	if end.Failed {
-		c.moveAt = c.afterFailure(time.Now())
+		if at := c.afterFailure(time.Now()); at.After(c.moveAt) {
+			c.moveAt = at
+		}
 	}
 	news := slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true}
 	var closed *socket.CloseError
@@ -148,8 +151,13 @@ func (c *Conn) release(e ended, why cause.Cause, end account.End) {
 	c.up <- news
 }
 
+// catchUp lets no other hand-over begin while the new life may still be behind the old one, and bring what that one brought:
+// it can be the newer in one, or the older in the next.
+func (c *Conn) catchUp() { c.moveAt = time.Now().Add(overlap.LateFor) }
+
 // inherit makes the new life the one that serves, ready or not, since the old one is gone.
 func (c *Conn) inherit() {
+	c.catchUp()
 	l := c.next
 	c.life, c.next = l, nil
 	c.current.Store(l)

@@ -282,7 +282,12 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	defer stopFeeding()
 	for _, f := range d.feeds {
 		if f.secret != nil {
-			pools.Go(func() { f.secret.Watch(feeding, f.pool.CredentialChanged) })
+			pools.Go(func() {
+				f.secret.Watch(feeding, func() {
+					d.Log.Info("the secret has changed", "feed", f.name)
+					f.pool.CredentialChanged()
+				})
+			})
 		}
 		pools.Go(func() {
 			if err := f.pool.Run(feeding); err != nil {

@@ -73,6 +73,7 @@ type keeper struct {
 	written map[string]uint64 // version of each feed's snapshot
 	alive   time.Time         // when that was last written
 	waiting bool              // there are notices in the file of those that wait
+	failing bool              // the log says that something cannot be kept
 	said    *rate.Limiter
 }
 
@@ -132,7 +133,17 @@ func (k *keeper) keep(ctx context.Context, end bool) {
 			failure = err
 		}
 	}
-	if failure != nil && k.said.Allow() {
+	k.say(failure)
+}
+
+// say logs that keeping fails, once a minute while it does, and that it works again.
+func (k *keeper) say(failure error) {
+	switch {
+	case failure == nil && k.failing:
+		k.failing = false
+		k.Log.Info("what should outlive a restart is kept again")
+	case failure != nil && k.said.Allow():
+		k.failing = true
 		k.Log.Warn("what should outlive a restart cannot be kept", "error", failure)
 	}
 }

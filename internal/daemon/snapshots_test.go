@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -77,6 +78,18 @@ func TestWhatCannotBeReadIsSaidAndNoReasonToEnd(t *testing.T) {
 	}
 	if _, err := dials.Load(); err == nil || !strings.Contains(log.String(), "account=host") {
 		t.Errorf("%v; log: %s", err, log) // without the error the account would take the whole budget for free
+	}
+}
+
+func TestWhatCannotBeKeptIsSaidOnceAndThatItIsOverToo(t *testing.T) {
+	d, log := onDisk(t)
+	k := d.newKeeper()
+	for _, failure := range []error{nil, errors.New("full"), errors.New("full"), nil, nil} {
+		k.say(failure)
+	}
+	if text := log.String(); strings.Count(text, "\n") != 2 || strings.Count(text, "cannot be kept\" error=full") != 1 ||
+		strings.Count(text, "is kept again") != 1 {
+		t.Errorf("the log:\n%s", text)
 	}
 }
 

@@ -18,7 +18,7 @@ const (
 	NoticeFeed       NoticeKind = "feed"
 )
 
-// Notice is what is announced: a *GapNotice, *TopicNotice, *FeedNotice or *CapacityNotice. Its JSON is the message. It is
+// Notice is what is announced: a *GapNotice, *TopicNotice, *FeedNotice, *CapacityNotice or *LossNotice. Its JSON is the message. It is
 // the Sink's to keep, and to merge with others while they wait.
 type Notice interface{ notice() }
 
@@ -90,6 +90,16 @@ type CapacityNotice struct {
 	At       time.Time `json:"at"`
 }
 
+// LossNotice is about events of a feed that can never be sent, and are in no gap. Its numbers are those since the daemon
+// started.
+type LossNotice struct {
+	Feed      string            `json:"feed"`
+	Lost      map[string]uint64 `json:"lost"`                // events, by reason
+	Forbidden uint64            `json:"forbidden,omitempty"` // messages of any feed that the NATS server's permissions forbade
+	At        time.Time         `json:"at"`
+}
+
+func (*LossNotice) notice()     {}
 func (*GapNotice) notice()      {}
 func (*TopicNotice) notice()    {}
 func (*FeedNotice) notice()     {}

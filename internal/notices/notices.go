@@ -41,12 +41,16 @@ type Notice struct {
 	tries   int // connections that broke with it
 }
 
-const noSlot = -1
+// Instead of a slot.
+const (
+	noSlot     = -1
+	noSlotLost = -2
+)
 
 // key says which notices can be merged.
 type key struct {
 	subject string
-	slot    int         // of a slot; noSlot: of a feed as a whole
+	slot    int         // of a slot; below zero: of a feed as a whole
 	starved bool        // of a slot: that is another matter than its state
 	id      string      // of a gap that stays by itself
 	at      pool.GapAt  // of a whole gap
@@ -68,6 +72,8 @@ func (q *Queue) Add(subject string, body pool.Notice) {
 		n.key.slot, n.key.starved = int(b.Slot), b.Cause == cause.Starved
 	case *pool.CapacityNotice:
 		n.key.slot = noSlot
+	case *pool.LossNotice:
+		n.key.slot = noSlotLost
 	case *pool.GapNotice:
 		n.key.id = b.ID
 		if _, told := q.told[b.ID]; (told || b.Before) && b.Phase == pool.GapClosed {

@@ -61,8 +61,8 @@ const (
 	Overdue                 // it cannot be held back: release what is, then it goes on
 )
 
-// lateFor is how far behind the old connection the new one may be when all is released.
-const lateFor = 5 * time.Second
+// LateFor is how far behind the old connection the new one may be when all is released.
+const LateFor = 5 * time.Second
 
 // key tells events apart. 128 bits of a keyed hash do not meet by chance or by the upstream's design.
 type key [2]uint64
@@ -132,7 +132,7 @@ func (o *Overlap[T]) New(e Event[T]) (v Verdict, over bool) {
 	}
 	switch {
 	case !o.released.IsZero():
-		return Pass, e.Received.Sub(o.released) > lateFor
+		return Pass, e.Received.Sub(o.released) > LateFor
 	case o.ceded[e.Topic]:
 		return Pass, false
 	case o.bytes+e.size() <= o.limit:

@@ -44,6 +44,7 @@ type Core struct {
 	link    *link
 
 	confirmEvery time.Duration // so far a delivery gap reaches back, if the server answers at once
+	sayEvery     time.Duration // between two looks at what was lost; tests change it
 
 	handed atomic.Int64 // when the oldest event was received that was handed over and is not confirmed; Unix nanoseconds, or 0
 	left   atomic.Int64 // the same of those that were left behind at the end
@@ -64,7 +65,7 @@ func NewCore(o Options) *Core {
 		notices: notices.New(),
 		link:    newLink(o.Log),
 
-		confirmEvery: time.Second,
+		confirmEvery: time.Second, sayEvery: 10 * time.Second,
 	}
 }
 
@@ -92,6 +93,7 @@ type feed struct {
 	core      *Core
 	name      string
 	said      uint64 // how many drops were logged; owned by the publisher
+	told      uint64 // how many losses without a gap were announced; owned by the publisher
 	published atomic.Uint64
 	dropped   map[Reason]*atomic.Uint64 // every reason is there from the start
 	gaps      map[cause.Cause]*atomic.Uint64

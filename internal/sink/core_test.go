@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -200,7 +201,7 @@ func TestAnEventThatTheServerFindsTooLargeIsSkipped(t *testing.T) {
 func TestAnEventWithoutAUsableSubjectIsDropped(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
-	sub := subscribe(t, s.ClientURL(), ">")
+	sub := subscribe(t, s.ClientURL(), "feed.>")
 	c := startCore(t, Options{URL: s.ClientURL()})
 	long, none := topicOf(c.feed, strings.Repeat("a", subject.MaxLength)), topicOf(c.feed, "")
 	none.Subject = ""
@@ -516,6 +517,7 @@ func TestForbiddenSubjectsAreCounted(t *testing.T) {
 	})
 	host := s.Addr().String()
 	sub := subscribe(t, "nats://reader:r@"+host, "feed.>")
+	told := subscribe(t, "nats://reader:r@"+host, "feedmux.feed.f")
 	c := startCore(t, Options{URL: "nats://writer:hunter2@" + host})
 	c.publish(t, "a")
 	secret := topicOf(c.feed, "secret")
@@ -529,6 +531,14 @@ func TestForbiddenSubjectsAreCounted(t *testing.T) {
 	eventually(t, "three are counted", func() bool { return c.Stats().Refused == 3 })
 	if !strings.Contains(c.log.String(), "feed.f.secret") {
 		t.Errorf("the log does not name the subject: %s", c.log)
+	}
+	m, err := told.NextMsg(20 * time.Second)
+	if err != nil {
+		t.Fatalf("nobody is told: %v", err)
+	}
+	var n pool.LossNotice
+	if err := json.Unmarshal(m.Data, &n); err != nil || n.Feed != "f" || n.Forbidden < 1 || n.Forbidden > 3 || n.At.IsZero() {
+		t.Errorf("%v: %s", err, m.Data)
 	}
 }
 

@@ -136,7 +136,7 @@ func startCore(t testing.TB, o Options) *running {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{Core: NewCore(o), log: log, cancel: cancel, ended: make(chan error, 1)}
-	r.feed, r.confirmEvery = r.Feed("f"), 20*time.Millisecond
+	r.feed, r.confirmEvery, r.sayEvery = r.Feed("f"), 20*time.Millisecond, 200*time.Millisecond
 	go func() { r.ended <- r.Run(ctx) }()
 	t.Cleanup(func() { r.stop() })
 	return r

@@ -128,6 +128,7 @@ func (l *link) complained(_ *nats.Conn, _ *nats.Subscription, err error) {
 		l.mu.Lock()
 		l.violations++
 		l.mu.Unlock()
+		l.signal() // it is announced
 	}
 	if l.complaints.Allow() {
 		l.log.Warn(what, "error", err)

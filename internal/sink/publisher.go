@@ -13,6 +13,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"feedmux/internal/notices"
+	"feedmux/internal/subject"
+	"feedmux/pool"
 )
 
 const (
@@ -59,8 +61,8 @@ func (c *Core) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(c.opts.Drain, cancel) })()
 
 	for {
-		state := p.work(ctx, late)
 		p.sayLosses()
+		state := p.work(ctx, late)
 		if late.Err() != nil || ctx.Err() != nil && !p.anythingWaits() {
 			return p.finish(late.Err())
 		}
@@ -70,7 +72,7 @@ func (c *Core) Run(ctx context.Context) error {
 		}
 		switch state {
 		case idle:
-			d := time.Minute
+			d := p.sayEvery
 			if !p.windows.empty() || c.buffer.overflowing.Load() {
 				d = lookAgain
 			}
@@ -85,10 +87,10 @@ func (c *Core) Run(ctx context.Context) error {
 	}
 }
 
-// sayLosses logs what was dropped since it last did, at most every ten seconds.
+// sayLosses logs what was dropped since it last did, at most every ten seconds, and announces what is in no gap.
 func (p *publisher) sayLosses() {
 	now := time.Now()
-	if now.Sub(p.looked) < time.Second || now.Sub(p.said) < 10*time.Second {
+	if now.Sub(p.looked) < p.sayEvery/10 || now.Sub(p.said) < p.sayEvery {
 		return
 	}
 	p.looked = now
@@ -104,6 +106,23 @@ func (p *publisher) sayLosses() {
 			p.log.Warn("events were dropped", "feed", f.name, "dropped", n-f.said, "buffer_full_in_all", f.dropped[BufferFull].Load())
 			f.said = n
 		}
+		p.tellLosses(f, now)
+	}
+}
+
+// tellLosses announces a feed's events that can never be sent.
+func (p *publisher) tellLosses(f *feed, now time.Time) {
+	n := &pool.LossNotice{Feed: f.name, Lost: make(map[string]uint64), Forbidden: p.link.stats().Refused, At: now.UTC()}
+	sum := n.Forbidden
+	for _, r := range []Reason{TooLarge, BadSubject, NATSRefused} {
+		if lost := f.dropped[r].Load(); lost > 0 {
+			n.Lost[string(r)] = lost
+			sum += lost
+		}
+	}
+	if sum > f.told {
+		p.said, f.told = now, sum
+		p.notices.Add(subject.FeedNotice(f.name), n)
 	}
 }
 

@@ -58,7 +58,8 @@ type DialEnded struct {
 
 // TopicNews says what became of topics that have their place in the slot.
 type TopicNews struct {
-	Slot shard.Slot
+	Slot       shard.Slot
+	Credential int // of the newest Order
 	topic.News
 }
 
