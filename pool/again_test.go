@@ -147,3 +147,76 @@ func TestARefusalThatIsOnItsWayWhenTheCredentialChangesDoesNotStand(t *testing.T
 		}
 	}
 }
+
+// The upstream said no to the ask, but sends the topic: it had heard an earlier one.
+func TestAnEventAfterAFailureConfirmsTheTopicAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		name := topics(1)[0].Topic
+		s := perform(t, topics(1), nil, func(p *peer) {
+			p.open()
+			r, _ := p.next()
+			p.event(name)
+			time.Sleep(100 * time.Millisecond)
+			p.answer(r, "ERR_SERVER")
+			time.Sleep(time.Second)
+			p.event(name)
+			p.obey()
+		})
+		time.Sleep(500 * time.Millisecond)
+		if got := s.topic(name); got.State != topic.Assigned {
+			t.Errorf("after the failure: %+v", got)
+		}
+		time.Sleep(time.Second)
+		if got := s.topic(name); got.State != topic.Confirmed || got.By != topic.ByEvent {
+			t.Errorf("after the second event: %+v", got)
+		}
+	})
+}
+
+func TestWhatANewConnectionHoldsBackIsKeptIfBothAreLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list := topics(2)
+		s := perform(t, list, func(o *Options) {
+			connections(o, 3)
+			o.Conn.Connections = 1
+			o.Conn.Backoff.Base, o.Conn.PingInterval = time.Millisecond, time.Hour
+		}, func(p *peer) {
+			p.open()
+			switch p.life {
+			case 1:
+				p.accept()
+				p.say(`{"type":"RECONNECT"}`)
+				time.Sleep(45200 * time.Millisecond)
+				p.event(list[1].Topic)
+				p.Reset()
+			case 2:
+				r, _ := p.next()
+				p.answer(r, "ERR_SERVER")
+				p.event(list[0].Topic) // the other one never brings it
+				for {
+					r, ok := p.next()
+					if !ok { // it was too long in getting ready
+						time.Sleep(1900 * time.Millisecond)
+						return
+					}
+					word := ""
+					if r.Type == "LISTEN" {
+						word = "ERR_SERVER"
+					}
+					p.answer(r, word)
+				}
+			default:
+				p.obey()
+			}
+		})
+		time.Sleep(46 * time.Second)
+		if got := s.status(); got.Topics.Confirmed != 2 {
+			t.Fatalf("%+v, %+v", got.Topics, got.Slots[0])
+		}
+		time.Sleep(3 * time.Second)
+		events, _ := s.sink.take()
+		if len(events) != 2 || events[1].subject != "feed.f."+string(list[0].Topic) {
+			t.Errorf("%+v", events)
+		}
+	})
+}

@@ -338,6 +338,9 @@ func (p *Pool) onSlot(n slots.StateNews) {
 	if !n.NextDial.IsZero() {
 		attrs = append(attrs, slog.Duration("retry_in", n.NextDial.Sub(n.At).Round(time.Millisecond)))
 	}
+	if n.State == slots.Parked {
+		attrs = append(attrs, slog.String("until", "the credential changes"))
+	}
 	p.opts.Log.LogAttrs(context.Background(), level, "slot is "+n.State.String(), attrs...)
 	p.ledger.NotifyFeed(&ledger.FeedNotice{
 		Feed: p.opts.Conn.Feed, Slot: n.Slot, Life: n.Life, State: n.State, Cause: n.Cause, At: n.At.UTC(),

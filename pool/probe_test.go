@@ -48,6 +48,26 @@ func (s *scene) slotNews() (news []FeedNotice) {
 }
 
 // An outage costs one dial at a time, in turn, with delays that grow for all; and when it is over, all is soon well.
+func TestTheStatusSaysThatOneProbesForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, twitch.PubSubOptions{}, nil, nil)
+		if s.status().Account.Probing {
+			t.Error("nothing is wanted, and it probes")
+		}
+		s.net.SetRefuse(true)
+		s.pool.Want(topics(100))
+		time.Sleep(time.Minute)
+		if !s.status().Account.Probing {
+			t.Error("nobody lives, and it does not say so")
+		}
+		s.net.SetRefuse(false)
+		s.confirmed(100, 5*time.Minute)
+		if s.status().Account.Probing {
+			t.Error("all live, and it probes")
+		}
+	})
+}
+
 func TestAnOutageCostsOneProbeAtATimeAndIsSoonOver(t *testing.T) {
 	const outage = 30 * time.Minute
 	for _, row := range []struct {

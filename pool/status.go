@@ -32,6 +32,7 @@ type AccountStatus struct {
 	Name        string    `json:"name"`
 	Connections int       `json:"connections"` // sockets open or being opened
 	Limit       int       `json:"limit"`
+	Probing     bool      `json:"probing"`            // no connection lives: one slot at a time dials for all, the others wait as "dialing"
 	NextDial    time.Time `json:"next_dial,omitzero"` // nobody dials before: the upstream failed all, or asked for a pause
 }
 
@@ -122,6 +123,7 @@ func (p *Pool) status(withLedger bool) Status {
 	s := Status{
 		Feed: p.opts.Conn.Feed, Protocol: p.opts.Name, Account: AccountStatus{
 			Name: account.Name(), Connections: account.Connections(), Limit: account.Limit(),
+			Probing: p.opts.Conn.Share.Probing() && len(p.assignment) > 0,
 		},
 		Capacity: p.opts.Conn.Connections * p.opts.TopicsPerConnection,
 		Topics: TopicCounts{

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -103,12 +104,12 @@ settle = "%s"
 	}
 
 	up.Change(func(o *twitch.PubSubOptions) { o.Rate = 0 })
-	missing := s.allCameOrCovered(takeSent(t, up), upstreamGap)
-	for _, e := range missing {
-		if e.At.After(cut.Add(slack)) {
-			t.Errorf("%s: event %d was sent %v after the cut and did not come", e.Topic, e.N, e.At.Sub(cut))
-		}
-	}
+	sent := takeSent(t, up)
+	s.allCameOrCovered(sent, upstreamGap)
+	// What was sent just after a gap closed is within the slack of it, so nobody has waited for it yet.
+	eventually(t, "every event that was sent after the cut", func() bool {
+		return !slices.ContainsFunc(s.missing(sent), func(e twitch.SentEvent) bool { return e.At.After(cut.Add(slack)) })
+	})
 	s.inOrder()
 	keptTheBudget(t, up, dials, per, connections)
 }
@@ -236,7 +237,11 @@ settle = "1ms"
 	reconnect(100)
 	before := holdingsOf(t, p, url)
 	reconnect(1000)
-	after := holdingsOf(t, p, url)
+	var after holdings
+	eventually(t, "the heap is what it was, to 1 KiB for each reconnect", func() bool { // what is on its way may be large
+		after = holdingsOf(t, p, url)
+		return after.heap <= before.heap+1<<20
+	})
 	t.Logf("after 100: %+v, after 1,100: %+v", before, after)
 	// Goroutines and descriptors come and go with HTTP and timers; a leak would be one for each reconnect, or each tenth.
 	if after.goroutines > before.goroutines+20 {
@@ -244,9 +249,6 @@ settle = "1ms"
 	}
 	if after.descriptors > before.descriptors+10 {
 		t.Errorf("descriptors grew from %d to %d", before.descriptors, after.descriptors)
-	}
-	if grown := after.heap - before.heap; grown > 1<<20 { // 1 KiB for each reconnect
-		t.Errorf("the heap grew by %d bytes, from %d", grown, before.heap)
 	}
 	p.stop()
 }

@@ -135,7 +135,8 @@ func (p plan) print(w io.Writer) error {
 	if p.Reserve > 0 {
 		connections += fmt.Sprintf(", %d of them for hand-over only", p.Reserve)
 	} else if p.MaxAge != "" && p.Connections == p.Limit {
-		connections += fmt.Sprintf("; none is left for hand-over, so each has a short gap every %s (limits.reserve = 1 avoids that)", p.MaxAge)
+		connections += fmt.Sprintf(
+			"; none is left for hand-over, so each has a short gap every %s (limits.reserve = 1 avoids that)", p.MaxAge)
 	}
 	row("connections", "%s", connections)
 	row("confirmed", "all after about %s at a dial rate of %s",

@@ -46,6 +46,8 @@ type Life interface {
 	Ping(out *protocol.Out)
 	// Rename lets a topic that was removed and wanted again take the place of the one before.
 	Rename(t *topic.Topic)
+	// Listen lets the next event of a topic count as its first: it may confirm the topic again.
+	Listen(name shard.Topic)
 	// Forget ends a topic's route: the upstream will send nothing for it.
 	Forget(name shard.Topic)
 }

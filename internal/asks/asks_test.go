@@ -28,6 +28,7 @@ func (s session) Change(add []*topic.Topic, drop []shard.Topic, out *protocol.Ou
 
 func (session) Rename(*topic.Topic) {}
 func (session) Forget(shard.Topic)  {}
+func (session) Listen(shard.Topic)  {}
 
 // asksOf are the asks of a new life that was given n topics.
 func asksOf(n int) (*Asks, Life, []*topic.Topic) {

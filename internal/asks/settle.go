@@ -28,6 +28,7 @@ func (a *Asks) Settle(s protocol.Settlement, l Life, now time.Time) []topic.News
 		if k.outdated && k.state == topic.Asked && (s.Verdict == protocol.Refused || s.Verdict == protocol.Split) {
 			a.blame.clear(k.topic)
 			k.queued, k.tries, k.state, k.notBefore = false, 0, topic.Assigned, now
+			l.Listen(name)
 			again = append(again, k.topic)
 			continue
 		}
@@ -44,9 +45,11 @@ func (a *Asks) Settle(s protocol.Settlement, l Life, now time.Time) []topic.News
 			l.Forget(name)
 		case protocol.Split:
 			k.state, k.alone, k.notBefore = topic.Assigned, true, now
+			l.Listen(name)
 		case protocol.Again:
 			k.state, k.notBefore = topic.Assigned, now.Add(min(againFirst<<min(k.failures, 10), againMost))
 			k.failures++
+			l.Listen(name)
 		case protocol.Full:
 			k.state = elsewhere
 			l.Forget(name)

@@ -43,7 +43,7 @@ type Conn struct {
 	attempt  *attempt  // to open a life; one at a time
 	life     *life     // opening, live, leaving: the one that serves
 	next     *life     // hand-over: the one that is to serve
-	last     *life     // hand-over: the one that served before, until its end
+	last     *life     // hand-over: the one that served before, or was to and never will, until its end
 	left     *life     // hand-over: the one that was to serve and ended before the one that serves, until that ends too
 	lives    int
 	moveAt   time.Time // no hand-over before: the last try failed
@@ -165,7 +165,7 @@ func (c *Conn) nextWake() time.Time {
 			sooner(c.life.retireAt)
 		}
 	}
-	if c.last != nil && c.life != nil {
+	if c.last != nil && c.life != nil && !c.life.readyAt.IsZero() {
 		sooner(c.life.readyAt.Add(closeWithin))
 	}
 	for _, l := range []*life{c.life, c.next} {
@@ -297,7 +297,7 @@ func (c *Conn) onTime(ctx context.Context, now time.Time) {
 	if c.next != nil {
 		c.takeOver()
 	}
-	if c.last != nil && c.life != nil && !now.Before(c.life.readyAt.Add(closeWithin)) {
+	if c.last != nil && c.life != nil && !c.life.readyAt.IsZero() && !now.Before(c.life.readyAt.Add(closeWithin)) {
 		c.last.sock.Abort()
 		c.life.readyAt = now.Add(never) // once
 	}

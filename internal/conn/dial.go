@@ -150,9 +150,12 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		c.opts.Credential.Accepted(a.changes)
 	}
 	l := c.newLife(d)
+	if a.ordered < c.order.Credential { // it changed meanwhile
+		l.asks.Stale(true)
+		c.renew(ctx)
+	}
 	if a.handOver {
 		c.standBy(ctx, l)
-		c.renewIfOld(ctx, a)
 		if c.life.ending != "" { // it ends just now, for want of topics or for good
 			c.leave(l, cause.Drain, 1001)
 		}
@@ -166,7 +169,6 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		c.leave(l, cause.Drain, 1001)
 		return
 	}
-	c.renewIfOld(ctx, a)
 	c.pump(l, time.Now())
 }
 
@@ -236,4 +238,49 @@ func (c *Conn) onDialFailed(ctx context.Context, d dialled) {
 		return
 	}
 	c.rest(ctx, why, d.err)
+}
+
+// renewed brings the endpoint with the credential that changed.
+type renewed struct {
+	ordered  int // Order.Credential when it was fetched
+	endpoint protocol.Endpoint
+	err      error
+}
+
+// renew fetches the credential that changed, for sessions that have an older one.
+func (c *Conn) renew(ctx context.Context) {
+	c.renewing++
+	for _, l := range []*life{c.life, c.next} {
+		if l != nil {
+			l.asks.Stale(true)
+		}
+	}
+	ordered := c.order.Credential
+	c.children.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, c.opts.DialTimeout)
+		defer cancel()
+		e, err := c.opts.Protocol.Endpoint(ctx)
+		c.inbox <- renewed{ordered, e, err}
+	})
+}
+
+// onRenewed gives the sessions the credential that changed.
+func (c *Conn) onRenewed(r renewed) {
+	c.renewing--
+	for _, l := range []*life{c.life, c.next} {
+		if l == nil {
+			continue
+		}
+		if r.err == nil && r.ordered == c.order.Credential { // else a newer one is there or to come, or it is fetched at the next dial
+			l.sock.Hide(r.endpoint.Token)
+			l.renew(r.endpoint)
+		}
+		if c.renewing > 0 {
+			continue
+		}
+		l.asks.Stale(false)
+		if l.ending == "" {
+			c.ask(l)
+		}
+	}
 }

@@ -65,6 +65,10 @@ func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err
 		c.inherit()
 		return
 	}
+	if c.next != nil { // it is as good as gone, too: only its last events are awaited, and nobody else brings what it holds back
+		c.next.release(c.opts.Publisher)
+		c.last, c.next = c.next, nil
+	}
 	waiting := c.attempt // of a hand-over
 	switch {
 	case waiting == nil:

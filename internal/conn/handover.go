@@ -100,7 +100,7 @@ func (c *Conn) standBy(ctx context.Context, l *life) {
 // takeOver makes the new life the one that serves, once it has confirmed what the old one has.
 func (c *Conn) takeOver() {
 	old, l := c.life, c.next
-	if old.ending != "" || l.ending != "" || l.liveSince.IsZero() {
+	if old.ending != "" || l.ending != "" || l.mute || l.liveSince.IsZero() {
 		return
 	}
 	if !l.asks.Covers(old.asks) { // a topic that was wanted since may be confirmed there first
@@ -136,9 +136,7 @@ func (c *Conn) release(e ended, why cause.Cause, end account.End) {
 	c.settleBackoff(end)
 	c.catchUp()
 	if end.Failed {
-		if at := c.afterFailure(time.Now()); at.After(c.moveAt) {
-			c.moveAt = at
-		}
+		c.moveAt = slices.MaxFunc([]time.Time{c.moveAt, c.afterFailure(time.Now())}, time.Time.Compare)
 	}
 	news := slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true}
 	var closed *socket.CloseError
@@ -173,17 +171,10 @@ func (c *Conn) inherit() {
 // nobody does.
 func (c *Conn) abandon(e ended, why cause.Cause, end account.End) {
 	c.next = nil
-	news := slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true}
-	if c.life != nil {
-		news.Alone = e.life.ceded
-	}
-	c.up <- news
-	switch {
-	case c.life == nil:
-		e.life.release(c.opts.Publisher)
-	case c.life.ending != "":
+	c.up <- slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true, Alone: e.life.ceded}
+	if c.life.ending != "" {
 		c.left = e.life
-	default:
+	} else {
 		c.life.join(nil)
 		c.life.asks.Freeze(false)
 		c.ask(c.life)

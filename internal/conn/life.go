@@ -61,7 +61,7 @@ type life struct {
 // route leads from a topic's name in a frame to the topic. It is guarded by its life's lock.
 type route struct {
 	topic *topic.Topic
-	heard bool // an event came in this life
+	heard bool // an event came in this life, since the upstream last failed to say yes
 }
 
 // heard is what a reader tells its conn beside the events. It is the conn's to keep.
@@ -219,6 +219,15 @@ func (l *life) Rename(t *topic.Topic) {
 	defer l.mu.Unlock()
 	if r := l.routes[t.Name]; r != nil {
 		r.topic = t
+	}
+}
+
+// Listen lets the next event of a topic be told like its first.
+func (l *life) Listen(name shard.Topic) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := l.routes[name]; r != nil {
+		r.heard = false
 	}
 }
 
