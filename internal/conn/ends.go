@@ -70,17 +70,13 @@ func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err
 		c.last, c.next = c.next, nil
 	}
 	waiting := c.attempt // of a hand-over
-	switch {
-	case waiting == nil:
-		l.seat.Leave(end)
-	case waiting.seat == nil: // it is in the queue with others that can wait; this slot cannot any more
-		waiting.cancel()
-		l.seat.Leave(end)
-	case waiting.seat.Placed():
-		l.seat.Leave(end)
-	default: // this end is what the new one needs
-		l.seat.PassTo(waiting.seat, end)
+	var heir *account.Seat
+	if waiting != nil {
+		if heir = waiting.seat; heir == nil { // it is in the queue with others that can wait; this slot cannot any more
+			waiting.cancel()
+		}
 	}
+	l.seat.PassTo(heir, end) // this end may be what the new one needs
 	c.settleBackoff(end)
 	c.retryAt = now
 	if end.Failed {

@@ -24,9 +24,7 @@ import (
 
 // errTooFarAhead ends a new life: more was to be held back than there is room for. The old life goes on, so nothing is
 // lost but the time.
-var errTooFarAhead = &cause.Error{
-	Cause: cause.TooBig, Err: errors.New("more events than can be held back came before the hand-over was done"),
-}
+var errTooFarAhead = errors.New("more events than can be held back came before the hand-over was done")
 
 // handOverWithin is how long a new life may take to confirm what the old one has. Then it is given up and tried again later,
 // while the old one serves on.

@@ -49,7 +49,7 @@ func TestWhoMayDial(t *testing.T) {
 			var c Credential
 			row.do(&c)
 			wantMay(t, &c, row.changes, row.want)
-			if n := c.Changes(); n != row.changes {
+			if n := c.changes; n != row.changes {
 				t.Errorf("%d changes", n)
 			}
 		})
