@@ -18,6 +18,7 @@ type Backoff struct {
 	Base   time.Duration
 	Max    time.Duration
 	Settle time.Duration // a life that was live for so long settled: what failed before it is forgotten
+	AtOnce bool          // the first delay is zero; the second one is what the first would have been
 
 	failures int
 	lived    time.Duration // of the life that ended last; zero if the last failure was a dial
@@ -52,7 +53,14 @@ func (b *Backoff) Failures() int { return b.failures }
 // life's length. Each call draws anew.
 func (b *Backoff) Next(r *rand.Rand) time.Duration {
 	ceiling := b.Max
-	if n := max(b.failures-1, 0); b.Base <= b.Max>>n { // never shifts a bit out
+	n := max(b.failures-1, 0)
+	if b.AtOnce {
+		if n == 0 {
+			return 0
+		}
+		n--
+	}
+	if b.Base <= b.Max>>n { // never shifts a bit out
 		ceiling = b.Base << n
 	}
 	if b.lived >= longLife {

@@ -115,3 +115,17 @@ func TestBackoffWithOddSettings(t *testing.T) {
 		}
 	}
 }
+
+func TestTheFirstRetryAtOnceIsFollowedByTheUsualOnes(t *testing.T) {
+	b := Backoff{Base: time.Second, Max: 30 * time.Second, Settle: time.Minute, AtOnce: true}
+	for range 2 {
+		b.Failed(time.Hour) // it settled: what failed before is forgotten
+		if d := b.Next(rand.New(rand.NewPCG(1, 1))); d != 0 {
+			t.Errorf("the first delay is %v", d)
+		}
+		for _, ceiling := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+			b.Failed(0)
+			wantUniform(t, &b, ceiling*time.Second)
+		}
+	}
+}

@@ -42,6 +42,7 @@ type Account struct {
 	waiting  []*waiter
 	timer    *time.Timer // when to look again for somebody who may have a turn; nil before the first
 	resumeAt time.Time   // no dial before: the upstream asked for it
+	crowded  int         // dials in a row that the upstream refused because of too many connections
 
 	// The gate: while no life is live, only one dials.
 	live    int // seats whose life is live
@@ -158,6 +159,27 @@ func (s *Share) Pause(d time.Duration) (until time.Time) {
 	a.resumeAt = later(a.resumeAt, time.Now().Add(min(max(d, leastPause), mostPause)))
 	return a.resumeAt // the timer that is set may be early now; it looks again
 }
+
+// firstCrowded is the pause after the second refusal in a row because of too many connections: it doubles, to mostPause.
+const firstCrowded = time.Minute
+
+// Crowded tells that the upstream refused a dial because there are too many connections, though by our count there are not.
+// It may still count one that is gone, and forget it after Options.Hold; else somebody else has one, and nobody of the
+// account dials for a long while. Connections that are open are left alone.
+func (s *Share) Crowded() {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	pause := a.hold
+	if a.crowded > 0 {
+		pause = max(pause, min(firstCrowded<<min(a.crowded-1, 10), mostPause))
+	}
+	a.crowded++
+	a.resumeAt = later(a.resumeAt, time.Now().Add(pause))
+}
+
+// Hold is how long a place stays taken after a close that the peer did not answer.
+func (s *Share) Hold() time.Duration { return s.account.hold }
 
 // OpenAt is the time before which nobody of the account may dial: because of the backoff while no life is live, or of a
 // pause. It may be in the past.

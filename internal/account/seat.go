@@ -87,6 +87,7 @@ func (t *Seat) Live() {
 		return
 	}
 	t.live = true
+	a.crowded = 0
 	a.fresh--
 	a.live++
 	a.probeAt = time.Time{}
