@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"feedmux/internal/lookout"
 )
 
 // maxSize is more than any secret has: what is longer is the wrong file.
@@ -41,7 +43,7 @@ type Secret struct {
 // New reads nothing yet. log may be nil. It is called with an error in reading the source once, until the source was
 // good again, from the goroutine that read: that of a caller of Value, or of Watch.
 func New(s Source, log func(err error)) *Secret {
-	return &Secret{source: s, log: log, poll: 5 * time.Second, rest: 100 * time.Millisecond, newWatcher: fsnotify.NewWatcher}
+	return &Secret{source: s, log: log, poll: lookout.Poll, rest: lookout.Rest, newWatcher: fsnotify.NewWatcher}
 }
 
 // Value reads the secret anew, without the white space around it. While the source is empty or cannot be read, it is the

@@ -2,7 +2,8 @@ package secret
 
 import (
 	"context"
-	"time"
+
+	"feedmux/internal/lookout"
 )
 
 // Watch calls changed, and waits for it, each time that the value is another than it was when Watch looked last, until
@@ -16,43 +17,15 @@ func (s *Secret) Watch(ctx context.Context, changed func()) {
 		<-ctx.Done()
 		return
 	}
-	out := lookout{newWatcher: s.newWatcher}
-	defer out.close()
-
 	seen, asked := s.last()
 	if !asked {
 		seen, _ = s.Value()
 	}
-	look := func() {
-		out.renew(s.source.File) // before reading: what happens after the reading is then heard of
+	o := lookout.Options{Poll: s.poll, Rest: s.rest, NewWatcher: s.newWatcher}
+	lookout.Watch(ctx, s.source.File, o, func() {
 		if value, err := s.Value(); err == nil && value != seen && ctx.Err() == nil {
 			seen = value
 			changed()
 		}
-	}
-	look()
-
-	poll := time.NewTicker(s.poll)
-	defer poll.Stop()
-	rest := time.NewTimer(s.rest)
-	defer rest.Stop()
-	rest.Stop()
-	for {
-		events, errors := out.channels()
-		select {
-		case <-ctx.Done():
-			return
-		case <-poll.C: // though there is no rest: somebody may write into a file without end
-			look()
-		case <-rest.C:
-			look()
-		case event, open := <-events:
-			if out.concerned(event, open) {
-				rest.Reset(s.rest)
-			}
-		case <-errors: // events were lost
-			out.close()
-			rest.Reset(s.rest)
-		}
-	}
+	})
 }

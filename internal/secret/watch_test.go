@@ -2,10 +2,8 @@ package secret
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -163,74 +161,6 @@ func TestTheEndOfTheDirectoryIsNoticed(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatComesLaterIsWatched(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "dir")
-	file := filepath.Join(dir, "token")
-	out := lookout{newWatcher: fsnotify.NewWatcher}
-	defer out.close()
-	for range 2 {
-		out.renew(file)
-		before := out.watcher
-		if out.renew(file); out.watcher != before {
-			t.Error("another watcher though nothing changed")
-		}
-		mkdir(t, dir)
-		out.renew(file)
-		write(t, file, "a")
-		events, _ := out.channels()
-		select {
-		case event, open := <-events:
-			if !out.concerned(event, open) {
-				t.Errorf("not concerned by %v", event)
-			}
-		case <-time.After(generous):
-			t.Fatal("no event")
-		}
-		remove(t, dir)
-	}
-}
-
-func TestWhereNothingCanBeWatchedItIsTriedAgain(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "token")
-	fails := true
-	out := lookout{newWatcher: func() (*fsnotify.Watcher, error) {
-		if fails {
-			return nil, errors.New("too many open files")
-		}
-		return fsnotify.NewWatcher()
-	}}
-	defer out.close()
-	out.renew(file)
-	if events, errors := out.channels(); events != nil || errors != nil {
-		t.Error("channels without a watcher")
-	}
-	fails = false
-	if out.renew(file); out.watcher == nil {
-		t.Error("not tried again")
-	}
-}
-
-func TestOtherFilesInTheDirectoryDoNotConcernUs(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	out := lookout{newWatcher: fsnotify.NewWatcher}
-	defer out.close()
-	out.renew(filepath.Join(dir, "token"))
-	other := fsnotify.Event{Name: filepath.Join(dir, "other"), Op: fsnotify.Write}
-	if out.concerned(other, true) || out.watcher == nil {
-		t.Error("concerned by another file")
-	}
-	if !out.concerned(fsnotify.Event{}, false) || out.watcher != nil {
-		t.Error("the end of all events went unnoticed")
-	}
-	out.renew(filepath.Join(dir, "token"))
-	if !out.concerned(fsnotify.Event{Name: dir, Op: fsnotify.Remove}, true) || out.watcher != nil {
-		t.Error("a watch was kept though its directory may be another now")
-	}
-}
-
 func TestABurstIsOneCall(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "token")
@@ -287,43 +217,5 @@ func TestWithoutRestThePollsLook(t *testing.T) {
 	})
 	if calls != 3 {
 		t.Errorf("%d calls, want 3", calls)
-	}
-}
-
-func TestPlacesAreTheLinksOnTheWayAndTheFile(t *testing.T) {
-	t.Parallel()
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := func(name string) string { return filepath.Join(dir, name) }
-	mkdir(t, in("a"))
-	mkdir(t, in("a/real"))
-	point(t, in("up"), "a/link")
-	point(t, in("a/link"), in("a/real"))
-	point(t, in("a/real/token"), "../other")
-	point(t, in("loop"), "loop")
-	for file, want := range map[string][]string{
-		"plain":      {"plain"},
-		"up/token":   {"up", "a/link", "a/real/token", "a/other"},
-		"a/none/one": {"a/none/one"},
-	} {
-		var got []string
-		for _, p := range placesOf(in(file)) {
-			name, err := filepath.Rel(dir, p.name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got = append(got, name)
-			if (p.dir == nil) != (file == "a/none/one") {
-				t.Errorf("%s: the directory is %v", p.name, p.dir)
-			}
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: %q, want %q", file, got, want)
-		}
-	}
-	if n := len(placesOf(in("loop"))); n != maxLinks {
-		t.Errorf("a loop has %d places, want %d", n, maxLinks)
 	}
 }

@@ -1,13 +1,69 @@
-package secret
+package lookout
 
 import (
+	"cmp"
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
+
+// The usual times: between two looks at a file of which nothing is heard, and without a change before one of which
+// something is.
+const (
+	Poll = 5 * time.Second
+	Rest = 100 * time.Millisecond
+)
+
+// Options are how a file is watched.
+type Options struct {
+	Poll, Rest time.Duration                     // default: the usual
+	NewWatcher func() (*fsnotify.Watcher, error) // default: fsnotify.NewWatcher
+}
+
+// Watch calls look at once, and then each time that what is read from file may have changed, until ctx ends: once there was
+// no change for o.Rest, and every o.Poll in any case. It waits for look.
+func Watch(ctx context.Context, file string, o Options, look func()) {
+	l := lookout{newWatcher: o.NewWatcher}
+	if l.newWatcher == nil {
+		l.newWatcher = fsnotify.NewWatcher
+	}
+	defer l.close()
+	see := func() {
+		l.renew(file) // before reading: what happens after the reading is then heard of
+		look()
+	}
+	see()
+
+	poll := time.NewTicker(cmp.Or(o.Poll, Poll))
+	defer poll.Stop()
+	quiet := cmp.Or(o.Rest, Rest)
+	rest := time.NewTimer(quiet)
+	defer rest.Stop()
+	rest.Stop()
+	for {
+		events, errors := l.channels()
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C: // though there is no rest: somebody may write into a file without end
+			see()
+		case <-rest.C:
+			see()
+		case event, open := <-events:
+			if l.concerned(event, open) {
+				rest.Reset(quiet)
+			}
+		case <-errors: // events were lost
+			l.close()
+			rest.Reset(quiet)
+		}
+	}
+}
 
 // lookout hears of what may change what is read from a file. It is of use only between renew and close.
 type lookout struct {
