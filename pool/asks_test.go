@@ -33,7 +33,7 @@ type tacitSession struct{ protocol.Session }
 
 func (p tacit) Open(e protocol.Endpoint) protocol.Session { return tacitSession{p.Protocol.Open(e)} }
 
-func (s tacitSession) Change(add, _ []shard.Topic, out *protocol.Out) {
+func (s tacitSession) Change(add []protocol.Topic, _ []shard.Topic, out *protocol.Out) {
 	s.Session.Change(add, nil, out)
 }
 

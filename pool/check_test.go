@@ -87,7 +87,7 @@ func testOptions(t testing.TB, sink Sink, net *sim.Network) Options {
 			Seed:           1,
 			DialContext:    net.DialContext,
 		},
-		Subject:             func(topic shard.Topic) (string, error) { return "feed.f." + string(topic), nil },
+		Subject:             func(w shard.Wanted) (string, error) { return "feed.f." + string(w.Topic), nil },
 		NoticeSubject:       func(k NoticeKind, topic shard.Topic) string { return fmt.Sprintf("feedmux.%s.f.%s", k, topic) },
 		TopicsPerConnection: 50,
 	}

@@ -8,6 +8,7 @@ import (
 
 	"feedmux/internal/conn"
 	"feedmux/internal/ledger"
+	"feedmux/internal/protocol"
 	"feedmux/internal/topic"
 	"feedmux/shard"
 )
@@ -35,6 +36,7 @@ type (
 	GapPhase       = ledger.GapPhase
 	GapAt          = ledger.GapAt
 	TopicNotice    = ledger.TopicNotice
+	UpstreamNotice = ledger.UpstreamNotice
 	FeedNotice     = ledger.FeedNotice
 	CapacityNotice = ledger.CapacityNotice
 	LossNotice     = ledger.LossNotice
@@ -51,20 +53,26 @@ const (
 	GapClosed        = ledger.GapClosed
 	AtUpstream       = ledger.AtUpstream
 	AtDelivery       = ledger.AtDelivery
+	AllFilled        = ledger.AllFilled
+	PartlyFilled     = ledger.PartlyFilled
 	NotFilled        = ledger.NotFilled
 )
 
 // Options say what a pool is to do. Everything without a note is required.
 type Options struct {
-	Conn conn.Options // Publisher is filled in: it is the Sink
+	Conn conn.Options // Publisher and Asides are filled in: the Sink, and what the protocol tells of
 	Name string       // the protocol's name, for people
 	Sink Sink
 	Log  *slog.Logger
 
 	// Subject gives the subject of a topic's events. An error refuses the topic.
-	Subject func(shard.Topic) (string, error)
+	Subject func(shard.Wanted) (string, error)
 	// NoticeSubject gives the subject of a notice; topic is empty for those of the feed itself.
 	NoticeSubject func(kind NoticeKind, topic shard.Topic) string
+
+	// Note says what a notice is to tell of a topic that is wanted with other options than before, or for the first time
+	// (then old is nil); "": nothing. nil: there never is.
+	Note func(old, new any) string
 
 	TopicsPerConnection int
 	Placement           shard.Placement
@@ -86,6 +94,15 @@ func (o *Options) check() error {
 		return errors.New("pool: where topics take turns, dwell must be positive")
 	}
 	o.Conn.Publisher = o.Sink
+	if n, ok := o.Conn.Protocol.(protocol.Narrator); ok {
+		o.Conn.Asides = make(map[shard.Topic]*topic.Topic)
+		for _, name := range n.Asides() {
+			t := &topic.Topic{Name: name}
+			t.CarryAnywhere()
+			o.Sink.Topic(t)
+			o.Conn.Asides[name] = t
+		}
+	}
 	if err := o.Conn.Check(); err != nil {
 		return fmt.Errorf("pool: %w", err)
 	}

@@ -29,6 +29,7 @@ func (p *Pool) assign(now time.Time) {
 		p.refusals = 0
 	}
 	room := p.room()
+	p.makeRoom(room)
 	next, unplaced := shard.Assign(p.assignment, p.ledger.Placeable(), room, p.opts.Placement)
 	p.assignment = next
 	p.unplace(unplaced, now)
@@ -58,31 +59,59 @@ func (p *Pool) assign(now time.Time) {
 	}
 }
 
-// room is how many topics each slot can take. Of one whose life takes fewer than usual, those leave that it did not
-// confirm.
+// reduced says that the upstream takes fewer topics on a life than usual.
+type reduced struct {
+	capacity int // 0: as many as usual
+	life     int // which; it may be the next one of its slot
+}
+
+func (p *Pool) forgetFull(f *reduced, now time.Time) {
+	if f.capacity > 0 {
+		*f = reduced{}
+		p.assignSoon(now)
+	}
+}
+
+// fullNext says whether the next life of a slot takes fewer topics than usual. What the one before confirmed does not count.
+func (p *Pool) fullNext(slot int) bool {
+	return p.full[slot].capacity > 0 && p.full[slot].life > p.slots[slot].Life
+}
+
+// room is how many topics each slot can take.
 func (p *Pool) room() shard.Room {
 	room := make(shard.Room, p.opts.Conn.Connections)
-	placed, confirmed := make([]int, len(room)), make([]int, len(room))
+	confirmed := make([]int, len(room))
 	for _, r := range p.ledger.Records() {
-		if r.HasPlace() && !r.TurnOver {
-			placed[r.Slot]++
-		}
-		if r.State == topic.Confirmed {
+		if r.State == topic.Confirmed && !p.fullNext(int(r.Slot)) {
 			confirmed[r.Slot]++
 		}
 	}
 	for i := range room {
-		if room[i] = p.opts.TopicsPerConnection; p.full[i] > 0 {
-			room[i] = min(room[i], max(p.full[i], confirmed[i]))
+		if room[i] = p.opts.TopicsPerConnection; p.full[i].capacity > 0 {
+			room[i] = min(room[i], max(p.full[i].capacity, confirmed[i]))
+		}
+	}
+	return room
+}
+
+// makeRoom lets the topics leave a life that takes fewer than usual which it did not confirm. Where it is not known which
+// the life takes, the least wanted have to go, as always.
+func (p *Pool) makeRoom(room shard.Room) {
+	placed := make([]int, len(room))
+	for _, r := range p.ledger.Records() {
+		if r.HasPlace() && !r.TurnOver {
+			placed[r.Slot]++
 		}
 	}
 	for _, r := range slices.Backward(p.ledger.Records()) {
-		if r.HasPlace() && !r.TurnOver && r.State != topic.Confirmed && placed[r.Slot] > room[r.Slot] {
+		if !r.HasPlace() || r.TurnOver || r.State == topic.Confirmed || p.fullNext(int(r.Slot)) {
+			continue
+		}
+		if placed[r.Slot] > room[r.Slot] {
 			placed[r.Slot]--
 			p.assignment[r.Name] = -1 // no slot: it had a place, and needs another
 		}
 	}
-	return room
 }
 
 // unplace takes the topics for which there is no room, most wanted first. Where they take turns it works out when each
@@ -110,7 +139,7 @@ func (p *Pool) unplace(topics []shard.Topic, now time.Time) {
 			reason = "its turn is over"
 		case !r.HasPlace():
 			reason = "no slot has room"
-		case r.State != topic.Confirmed && p.full[r.Slot] > 0:
+		case p.full[r.Slot].capacity > 0 && (r.State != topic.Confirmed || p.fullNext(int(r.Slot))):
 			reason = "the upstream takes no more topics on its connection, and no other has room"
 		default:
 			reason = "a topic of higher priority took its place"

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -11,6 +10,7 @@ import (
 	"feedmux/internal/cause"
 	"feedmux/internal/conn"
 	"feedmux/internal/ledger"
+	"feedmux/internal/protocol"
 	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/shard"
@@ -34,20 +34,23 @@ type Pool struct {
 	conns      []*conn.Conn
 	slots      []SlotStatus
 	sent       [][]*topic.Topic // the topics of each slot's newest order
-	full       []int            // topics that the upstream takes on a slot's life, where it said so; 0: as usual
+	full       []reduced        // of each slot
+	words      []words          // of each slot
 	renewals   int              // times that all connections were to be renewed
 	changes    int              // times that the credential changed
 	assignment shard.Assignment
 	ledger     *ledger.Ledger
 	counters   Counters
-	newest     []shard.Wanted // what was wanted last
-	refusals   int            // topics refused that were not logged yet
-	refusal    []any          // the first of them, for the log
-	assignAt   time.Time      // when to assign again; zero: not before something changes
-	turnAt     time.Time      // when to look for turns that are over; zero: nobody waits for one
-	watches    []watch        // of each slot; none where there are no others to compare it with
-	watchAt    time.Time      // when to look at what came on them; zero: never
-	short      bool           // it was announced that topics have no place
+	newest     []shard.Wanted    // what was wanted last
+	refusals   int               // topics refused that were not logged yet
+	refusal    []any             // the first of them, for the log
+	assignAt   time.Time         // when to assign again; zero: not before something changes
+	turnAt     time.Time         // when to look for turns that are over; zero: nobody waits for one
+	watches    []watch           // of each slot; none where there are no others to compare it with
+	watchAt    time.Time         // when to look at what came on them; zero: never
+	odd        map[string]uint64 // odd events that were logged, by kind
+	oddAt      time.Time         // when to look for more of them
+	short      bool              // it was announced that topics have no place
 	ending     bool
 	endedAt    time.Time
 }
@@ -78,7 +81,8 @@ func New(o Options) (*Pool, error) {
 		snapshots: make(chan chan Snapshot),
 		slots:     make([]SlotStatus, o.Conn.Connections),
 		sent:      make([][]*topic.Topic, o.Conn.Connections),
-		full:      make([]int, o.Conn.Connections),
+		full:      make([]reduced, o.Conn.Connections),
+		words:     make([]words, o.Conn.Connections),
 		counters: Counters{
 			Dials: make(map[string]uint64), Disconnects: make(map[cause.Cause]uint64),
 		},
@@ -87,7 +91,10 @@ func New(o Options) (*Pool, error) {
 		p.watches = make([]watch, o.Conn.Connections)
 	}
 	p.ledger = ledger.New(ledger.Options{
-		Feed: o.Conn.Feed, Sink: o.Sink, Check: o.Conn.Protocol.Check, Subject: o.Subject, NoticeSubject: o.NoticeSubject,
+		Feed: o.Conn.Feed, Sink: o.Sink, Subject: o.Subject, NoticeSubject: o.NoticeSubject, Note: o.Note,
+		Check: func(w shard.Wanted) error {
+			return o.Conn.Protocol.Check(protocol.Topic{Name: w.Topic, Options: w.Options})
+		},
 		Queue: o.Overflow == Turns, Start: rand.New(rand.NewPCG(o.Conn.Seed, o.Conn.Seed)).Uint64(), Last: o.Last,
 	})
 	return p, nil
@@ -171,6 +178,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	if p.watches != nil {
 		p.watchAt = begin.Add(watchEvery)
 	}
+	p.oddAt = begin.Add(oddEvery)
 	timer := time.NewTimer(time.Until(p.onTime(begin)))
 	defer timer.Stop()
 	done := ctx.Done()
@@ -231,11 +239,15 @@ func (p *Pool) onTime(now time.Time) time.Time {
 		p.lookForStarved(now)
 		p.watchAt = now.Add(watchEvery)
 	}
+	if !p.oddAt.IsZero() && !now.Before(p.oddAt) {
+		p.sayOdd()
+		p.oddAt = now.Add(oddEvery)
+	}
 	turnAt := p.turnAt
 	if !p.assignAt.IsZero() {
 		turnAt = time.Time{} // it waits for that
 	}
-	for _, t := range []time.Time{next, p.assignAt, turnAt, p.watchAt, p.ledger.Announce(now)} {
+	for _, t := range []time.Time{next, p.assignAt, turnAt, p.watchAt, p.oddAt, p.ledger.Announce(now)} {
 		if !t.IsZero() && t.Before(wake) {
 			wake = t
 		}
@@ -250,38 +262,6 @@ func (p *Pool) onWant(topics []shard.Wanted, now time.Time) {
 	p.newest = topics
 	p.ledger.Want(topics, now)
 	p.assign(now)
-}
-
-func (p *Pool) onNews(news slots.News, now time.Time) {
-	switch n := news.(type) {
-	case slots.StateNews:
-		p.onSlot(n)
-	case slots.DialEnded:
-		p.counters.DialWait.add(n.Waited)
-		result := "ok"
-		if n.Cause != "" {
-			result = string(n.Cause)
-		}
-		p.counters.Dials[result]++
-	case slots.LifeEnded:
-		p.counters.Disconnects[n.Cause]++
-		if p.ending && n.Cause == cause.Drain {
-			n.Cause = cause.Restart
-		}
-		p.ledger.LifeEnded(n, now)
-		if p.full[n.Slot] > 0 && !n.Replaced {
-			p.full[n.Slot] = 0 // the next life may have more room
-			p.assignSoon(now)
-		}
-	case slots.TopicNews:
-		p.onTopics(n, now)
-	case slots.FullNews:
-		p.full[n.Slot] = n.Capacity
-		p.assignSoon(now)
-	case slots.PongNews:
-		p.slots[n.Slot].PingRTT = Seconds(n.RTT)
-		p.counters.PingRTT.add(n.RTT)
-	}
 }
 
 // order tells a slot what it is to do.
@@ -302,79 +282,5 @@ func (p *Pool) onCredential(now time.Time) {
 func (p *Pool) orderAll() {
 	for slot := range p.conns {
 		p.order(slot)
-	}
-}
-
-func (p *Pool) onSlot(n slots.StateNews) {
-	s := &p.slots[n.Slot]
-	if n.State != slots.Live || n.Life != s.Life {
-		p.fed(s, n.At)
-	}
-	if n.Life != s.Life && p.full[n.Slot] > 0 { // what the life before took means nothing to this one
-		p.full[n.Slot] = 0
-		p.assignSoon(n.At)
-	}
-	s.State, s.Since, s.Life, s.NextDial = n.State, n.At, n.Life, n.NextDial
-	if n.State == slots.Waiting || n.State == slots.Closed || n.State == slots.Parked {
-		s.LastCause, s.LastError = n.Cause, ""
-		if n.Err != nil {
-			s.LastError = n.Err.Error()
-		}
-	}
-	level := slog.LevelInfo
-	switch {
-	case n.State == slots.Waiting || n.State == slots.Parked:
-		level = slog.LevelWarn
-	case n.State == slots.Dialing || n.State == slots.Opening:
-		level = slog.LevelDebug
-	}
-	attrs := []slog.Attr{slog.String("feed", p.opts.Conn.Feed), slog.Int("slot", int(n.Slot)), slog.Int("life", n.Life)}
-	if n.Cause != "" {
-		attrs = append(attrs, slog.String("cause", string(n.Cause)))
-	}
-	if n.Err != nil {
-		attrs = append(attrs, slog.Any("error", n.Err))
-	}
-	if !n.NextDial.IsZero() {
-		attrs = append(attrs, slog.Duration("retry_in", n.NextDial.Sub(n.At).Round(time.Millisecond)))
-	}
-	if n.State == slots.Parked {
-		attrs = append(attrs, slog.String("until", "the credential changes"))
-	}
-	p.opts.Log.LogAttrs(context.Background(), level, "slot is "+n.State.String(), attrs...)
-	p.ledger.NotifyFeed(&ledger.FeedNotice{
-		Feed: p.opts.Conn.Feed, Slot: n.Slot, Life: n.Life, State: n.State, Cause: n.Cause, At: n.At.UTC(),
-	})
-}
-
-func (p *Pool) onTopics(n slots.TopicNews, now time.Time) {
-	refused := false
-	for _, t := range n.Topics {
-		r := p.ledger.Record(t.Name)
-		if r == nil || r.Topic != t || r.Slot != n.Slot || r.State == topic.Unplaced || r.State == topic.Refused {
-			continue // not wanted, or not there, any more
-		}
-		switch n.State {
-		case topic.Asked:
-			p.ledger.Asked(r, n.At)
-		case topic.Confirmed:
-			p.ledger.Confirm(r, n.By, n.At)
-		case topic.Refused:
-			if n.Credential < p.changes { // the order that says so is on its way, and lets it be asked for again
-				p.ledger.Unasked(r, n.Reason, n.At)
-				continue
-			}
-			p.ledger.RefuseForNow(r, n.Reason, n.At)
-			if p.refusals == 0 {
-				p.refusal = []any{"first", t.Name, "reason", n.Reason, "slot", int(n.Slot)}
-			}
-			p.refusals++
-			refused = true
-		case topic.Assigned:
-			p.ledger.Unasked(r, n.Reason, n.At)
-		}
-	}
-	if refused { // that frees a place
-		p.assignSoon(now)
 	}
 }

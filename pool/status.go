@@ -17,7 +17,7 @@ type Status struct {
 	Feed     string        `json:"feed"`
 	Protocol string        `json:"protocol"`
 	Account  AccountStatus `json:"account"`
-	Capacity int           `json:"capacity"` // topics that all slots can take
+	Capacity int           `json:"capacity"` // topics that all slots can take now
 	Topics   TopicCounts   `json:"topics"`
 	Slots    []SlotStatus  `json:"slots"`
 	Dark     int           `json:"dark"` // topics that were confirmed once and are not now
@@ -86,6 +86,7 @@ type Counters struct {
 	Dials       map[string]uint64      `json:"dials"`       // by result: "ok" or a Cause
 	Disconnects map[cause.Cause]uint64 `json:"disconnects"` // lives that were open and ended
 	Skipped     map[string]uint64      `json:"skipped"`     // messages that carried no event for anyone, by reason
+	Odd         map[string]uint64      `json:"odd"`         // events that contradict themselves or what came before, by kind
 	Gaps        map[cause.Cause]uint64 `json:"gaps"`        // gaps that opened
 	GapTime     Seconds                `json:"gap_s"`       // sum over the topics of closed gaps
 	DialWait    Histogram              `json:"dial_wait_s"` // from wanting to dial to the dial's begin
@@ -125,7 +126,7 @@ func (p *Pool) status(withLedger bool) Status {
 			Name: account.Name(), Connections: account.Connections(), Limit: account.Limit(),
 			Probing: p.opts.Conn.Share.Probing() && len(p.assignment) > 0,
 		},
-		Capacity: p.opts.Conn.Connections * p.opts.TopicsPerConnection,
+		Capacity: p.room().Total(),
 		Topics: TopicCounts{
 			Wanted: len(p.ledger.Records()), Unplaced: in(topic.Unplaced), Assigned: in(topic.Assigned), Asked: in(topic.Asked),
 			Confirmed: in(topic.Confirmed), Refused: in(topic.Refused),
@@ -139,7 +140,7 @@ func (p *Pool) status(withLedger bool) Status {
 	}
 	s.Counters.Dials, s.Counters.Disconnects = maps.Clone(p.counters.Dials), maps.Clone(p.counters.Disconnects)
 	s.Counters.Gaps, s.Counters.GapTime = gaps, Seconds(gapTime)
-	s.Counters.Skipped = make(map[string]uint64)
+	s.Counters.Skipped, s.Counters.Odd = make(map[string]uint64), make(map[string]uint64)
 	for i, c := range p.conns {
 		t := c.Tally()
 		s.Slots[i].Events, s.Slots[i].LastFrame = t.Events, c.LastFrame()
@@ -149,6 +150,9 @@ func (p *Pool) status(withLedger bool) Status {
 		}
 		for reason, n := range t.Skipped {
 			s.Counters.Skipped[reason] += n
+		}
+		for kind, odd := range t.Odd {
+			s.Counters.Odd[kind] += odd.Count
 		}
 	}
 	for _, r := range p.ledger.Records() {

@@ -55,7 +55,7 @@ func TestAssign(t *testing.T) {
 		},
 		{
 			name: "who does not fit is returned, least wanted last",
-			want: []Wanted{{"a", 0}, {"b", 2}, {"c", 1}, {"d", 2}, {"e", 0}}, room: Room{1}, how: Pack,
+			want: []Wanted{{Topic: "a", Priority: 0}, {Topic: "b", Priority: 2}, {Topic: "c", Priority: 1}, {Topic: "d", Priority: 2}, {Topic: "e", Priority: 0}}, room: Room{1}, how: Pack,
 			next: Assignment{"b": 0}, unplaced: []Topic{"d", "c", "a", "e"},
 		},
 		{
@@ -73,7 +73,7 @@ func TestAssign(t *testing.T) {
 		{
 			name: "a slot that shrank keeps its most wanted",
 			prev: Assignment{"a": 0, "b": 0, "c": 0},
-			want: []Wanted{{"a", 0}, {"b", 0}, {"c", 1}}, room: Room{2, 2}, how: Pack,
+			want: []Wanted{{Topic: "a", Priority: 0}, {Topic: "b", Priority: 0}, {Topic: "c", Priority: 1}}, room: Room{2, 2}, how: Pack,
 			next: Assignment{"a": 0, "b": 1, "c": 0},
 		},
 		{
@@ -97,29 +97,29 @@ func TestAssign(t *testing.T) {
 		{
 			name: "who lost a slot evicts the less wanted",
 			prev: Assignment{"a": 0, "b": 1},
-			want: []Wanted{{"a", 1}, {"b", 0}}, room: Room{0, 1}, how: Pack,
+			want: []Wanted{{Topic: "a", Priority: 1}, {Topic: "b", Priority: 0}}, room: Room{0, 1}, how: Pack,
 			next: Assignment{"a": 1}, unplaced: []Topic{"b"},
 		},
 		{
 			name: "a newcomer evicts the least wanted of all, and takes its place",
 			prev: Assignment{"a": 0, "b": 0, "c": 1, "d": 1},
-			want: []Wanted{{"a", 2}, {"b", 1}, {"c", 0}, {"d", 2}, {"e", 2}}, room: Room{2, 2}, how: Pack,
+			want: []Wanted{{Topic: "a", Priority: 2}, {Topic: "b", Priority: 1}, {Topic: "c", Priority: 0}, {Topic: "d", Priority: 2}, {Topic: "e", Priority: 2}}, room: Room{2, 2}, how: Pack,
 			next: Assignment{"a": 0, "b": 0, "d": 1, "e": 1}, unplaced: []Topic{"c"},
 		},
 		{
 			name: "of equals the last listed is evicted",
 			prev: Assignment{"a": 0, "b": 0},
-			want: []Wanted{{"b", 0}, {"a", 0}, {"c", 1}}, room: Room{2}, how: Pack,
+			want: []Wanted{{Topic: "b", Priority: 0}, {Topic: "a", Priority: 0}, {Topic: "c", Priority: 1}}, room: Room{2}, how: Pack,
 			next: Assignment{"b": 0, "c": 0}, unplaced: []Topic{"a"},
 		},
 		{
 			name: "a topic listed twice has its highest priority, and one place",
-			want: []Wanted{{"a", 0}, {"b", 1}, {"a", 2}, {"a", 1}}, room: Room{1, 1}, how: Spread,
+			want: []Wanted{{Topic: "a", Priority: 0}, {Topic: "b", Priority: 1}, {Topic: "a", Priority: 2}, {Topic: "a", Priority: 1}}, room: Room{1, 1}, how: Spread,
 			next: Assignment{"a": 0, "b": 1},
 		},
 		{
 			name: "a topic listed twice stands where it was listed first",
-			want: []Wanted{{"a", 0}, {"b", 1}, {"a", 1}}, room: Room{1}, how: Spread,
+			want: []Wanted{{Topic: "a", Priority: 0}, {Topic: "b", Priority: 1}, {Topic: "a", Priority: 1}}, room: Room{1}, how: Spread,
 			next: Assignment{"a": 0}, unplaced: []Topic{"b"},
 		},
 		{

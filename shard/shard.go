@@ -12,6 +12,7 @@ type Slot int
 type Wanted struct {
 	Topic    Topic
 	Priority int // higher is more wanted
+	Options  any // the protocol's own for this topic; can be compared with ==. They say nothing about its place
 }
 
 // Placement is how topics fill the slots.

@@ -121,8 +121,8 @@ func (r *run) options(f feed, share *account.Share) pool.Options {
 			Seed:           r.w.r.Uint64(),
 			DialContext:    r.dialUpstream,
 		},
-		Subject: func(t shard.Topic) (string, error) {
-			return fmt.Sprintf("feed.%s.%s", f.name, subject.EncodeTopic(string(t))), nil
+		Subject: func(w shard.Wanted) (string, error) {
+			return fmt.Sprintf("feed.%s.%s", f.name, subject.EncodeTopic(string(w.Topic))), nil
 		},
 		NoticeSubject: func(kind pool.NoticeKind, t shard.Topic) string {
 			if kind == pool.NoticeFeed {

@@ -2,9 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"feedmux/internal/config"
+	"feedmux/internal/dialects"
 )
 
 // defaultConfig is where packages put the configuration.
@@ -52,4 +56,18 @@ and exit code 78.`,
 	c.Flags().StringVarP(&path, "config", "c", defaultConfig, "the configuration `file`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// loadConfig reads and checks a configuration against all that feedmux can do. Whatever is wrong with it, only somebody
+// who edits files can cure.
+func loadConfig(path string) (*config.Config, error) {
+	cfg, err := config.Load(path, dialects.LoadOptions())
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		return nil, &failure{exitConfig, fmt.Errorf("%w\n%s", err, count(len(problems), "problem"))}
+	case err != nil:
+		return nil, &failure{exitConfig, fmt.Errorf("feedmux: %w", err)}
+	}
+	return cfg, nil
 }

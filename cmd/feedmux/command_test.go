@@ -179,7 +179,7 @@ func TestAConfigurationThatIsNotThereIs78(t *testing.T) {
 
 func TestWrongUsageIs2(t *testing.T) {
 	for _, args := range [][]string{
-		{"chekc"}, {"check", "--confg", "x"}, {"check", "x"}, {"run", "x"}, {"sim"}, {"sim", "kite"},
+		{"chekc"}, {"check", "--confg", "x"}, {"check", "x"}, {"run", "x"}, {"sim"}, {"sim", "binance"},
 		{"sim", "twitch-pubsub", "--refuse", "2"}, {"demo", "--topics", "0"}, {"demo", "--for", "soon"},
 	} {
 		if code, out, errs := feedmux(t, args...); code != exitUsage || out != "" || !strings.HasPrefix(errs, "feedmux: ") {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"feedmux/internal/config"
+	"feedmux/internal/dialects"
 	"feedmux/internal/sim/twitch"
 )
 
@@ -86,7 +87,7 @@ func demo(ctx context.Context, out, errOut io.Writer, o demoOptions) error {
 		return err
 	}
 	defer os.RemoveAll(state)
-	cfg, err := config.Parse("demo", []byte(demoConfig(upstream.Addr().String(), o.topics)), loadOptions())
+	cfg, err := config.Parse("demo", []byte(demoConfig(upstream.Addr().String(), o.topics)), dialects.LoadOptions())
 	if err != nil {
 		return err
 	}

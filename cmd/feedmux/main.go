@@ -9,8 +9,11 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // feeds name time zones, and not every system has them
 
 	"github.com/spf13/cobra"
+
+	"feedmux/internal/simulators"
 )
 
 // Exit codes: users and service managers rely on them.
@@ -82,6 +85,6 @@ Start here:
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), demoCommand(), checkCommand(), simCommand(), versionCommand())
+	root.AddCommand(runCommand(), demoCommand(), checkCommand(), simulators.Command(failed), versionCommand())
 	return root
 }

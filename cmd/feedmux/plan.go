@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +12,8 @@ import (
 
 	"feedmux/internal/config"
 	"feedmux/internal/daemon"
-	"feedmux/internal/subject"
+	"feedmux/internal/dialects"
+	"feedmux/internal/protocol"
 	"feedmux/shard"
 )
 
@@ -35,7 +37,10 @@ type plan struct {
 	Share       bool        `json:"shares_account,omitempty"` // the account is other feeds' too
 	Dwell       string      `json:"dwell,omitempty"`          // how long a turn is, where topics take turns
 	MaxAge      string      `json:"max_age,omitempty"`        // at which connections are handed over
-	asks        int         // of the connection with the most topics
+	Refused     []string    `json:"refused,omitempty"`        // topics that cannot be asked for as things are, each with its reason
+	Token       *time.Time  `json:"token_dies,omitempty"`     // the next time at which tokens die
+
+	asking time.Duration // until the last connection has asked for all, and it counts as confirmed
 }
 
 // planOf plans all feeds. Those that share an account share its dial budget, so each is done when all are.
@@ -52,7 +57,7 @@ func planOf(c *config.Config) ([]plan, error) {
 	for i, f := range c.Feeds {
 		if p := &plans[i]; p.Connections > 0 {
 			// The last connection dials last, and then says its asks as fast as it may.
-			last := daemon.Window(f.Dial.Rate).After(dials[f.Account]-1) + daemon.Window(f.Limits.SubscribeRate).After(p.asks-1)
+			last := daemon.Window(f.Dial.Rate).After(dials[f.Account]-1) + p.asking
 			p.Seconds = last.Seconds()
 		}
 	}
@@ -60,7 +65,19 @@ func planOf(c *config.Config) ([]plan, error) {
 }
 
 func planFeed(f *config.Feed) (plan, error) {
-	template, err := subject.Parse(f.Subject)
+	d, err := dialects.Of(f)
+	if err != nil {
+		return plan{}, err
+	}
+	proto, err := d.New(f, nil)
+	if err != nil {
+		return plan{}, err
+	}
+	source, err := d.SourceOf(f, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return plan{}, err
+	}
+	subjects, err := d.SubjectsOf(f)
 	if err != nil {
 		return plan{}, err
 	}
@@ -68,19 +85,33 @@ func planFeed(f *config.Feed) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
+	var wanted []shard.Wanted
+	var refused []string
+	for _, w := range source.Wanted() {
+		if err := proto.Check(protocol.Topic{Name: w.Topic, Options: w.Options}); err != nil {
+			refused = append(refused, fmt.Sprintf("%s: %v", w.Topic, err))
+			continue
+		}
+		wanted = append(wanted, w)
+	}
 	room := make(shard.Room, f.Limits.Connections-f.Limits.Reserve)
 	for i := range room {
 		room[i] = f.Limits.TopicsPerConnection
 	}
-	placed, unplaced := shard.Assign(nil, daemon.Wanted(f), room, placement)
-	load := make([]int, len(room))
-	for _, slot := range placed {
-		load[slot]++
+	placed, unplaced := shard.Assign(nil, wanted, room, placement)
+	load := make([][]shard.Wanted, len(room))
+	used := 0
+	for _, w := range wanted {
+		if slot, ok := placed[w.Topic]; ok {
+			if load[slot] == nil {
+				used++
+			}
+			load[slot] = append(load[slot], w)
+		}
 	}
-	used := len(load) - countOf(load, 0)
 	p := plan{
 		Feed: f.Name, Protocol: f.Protocol, URL: config.RedactURL(f.URL), Account: f.Account,
-		Topics: len(placed) + len(unplaced), Placed: len(placed), Unplaced: len(unplaced),
+		Topics: len(wanted) + len(refused), Placed: len(placed), Unplaced: len(unplaced), Refused: refused,
 		Connections: used, Limit: f.Limits.Connections, Reserve: f.Limits.Reserve, Share: f.Shared != nil, PerSlot: f.Limits.TopicsPerConnection,
 		DialRate: daemon.Window(f.Dial.Rate).String(),
 	}
@@ -93,22 +124,39 @@ func planFeed(f *config.Feed) (plan, error) {
 	if f.MaxAge > 0 {
 		p.MaxAge = f.MaxAge.String()
 	}
-	p.asks = (slices.Max(load) + f.Limits.SubscribeBatch - 1) / f.Limits.SubscribeBatch
-	if len(f.Topics) > 0 {
-		if p.Subject, err = template.Subject(f.Name, f.Topics[0].Name); err != nil {
+	for _, topics := range load {
+		p.asking = max(p.asking, asking(d, f, proto.Limits(), topics))
+	}
+	if d.TokenDies != nil {
+		if at := d.TokenDies(f, time.Now()); !at.IsZero() {
+			p.Token = &at
+		}
+	}
+	if len(wanted) > 0 {
+		if p.Subject, err = subjects.Topic(wanted[0]); err != nil {
 			return plan{}, err
 		}
 	}
 	return p, nil
 }
 
-func countOf(list []int, value int) (n int) {
-	for _, v := range list {
-		if v == value {
-			n++
+// assumedAfter is how long a topic must go unrefused, where the upstream answers no ask.
+const assumedAfter = 2 * time.Second
+
+// asking is how long one connection takes from its first message until these topics are confirmed.
+func asking(d dialects.Dialect, f *config.Feed, l protocol.Limits, topics []shard.Wanted) time.Duration {
+	messages := 0
+	for batch := range slices.Chunk(topics, f.Limits.SubscribeBatch) {
+		messages += d.Messages(batch)
+	}
+	var takes time.Duration
+	if messages > 0 {
+		takes = daemon.Window(f.Limits.SubscribeRate).After(messages - 1)
+		if l.Answers == protocol.Assumed {
+			takes += assumedAfter
 		}
 	}
-	return n
+	return takes
 }
 
 // print writes the plan for people.
@@ -128,6 +176,14 @@ func (p plan) print(w io.Writer) error {
 		}
 	}
 	row("topics", "%s", topics)
+	if n := len(p.Refused); n > 0 {
+		const shown = 3
+		text := strings.Join(p.Refused[:min(n, shown)], "; ")
+		if n > shown {
+			text += fmt.Sprintf("; and %s more", thousands(n-shown))
+		}
+		row("refused", "%s: %s", thousands(n), text)
+	}
 	connections := fmt.Sprintf("%d needed, at most %d to %s", p.Connections, p.Limit, p.Account)
 	if p.Share {
 		connections = fmt.Sprintf("%d needed, at most %d of those of account %s", p.Connections, p.Limit, p.Account)
@@ -143,6 +199,10 @@ func (p plan) print(w io.Writer) error {
 		time.Duration(p.Seconds*float64(time.Second)).Round(100*time.Millisecond), p.DialRate)
 	if p.Subject != "" {
 		row("subject", "%s", p.Subject)
+	}
+	if p.Token != nil {
+		row("token", "dies at %s %s: without a new one, connections that break after that stay down",
+			p.Token.Format("15:04"), p.Token.Location())
 	}
 	return t.Flush()
 }

@@ -16,6 +16,7 @@ import (
 
 	"feedmux/internal/config"
 	"feedmux/internal/daemon"
+	"feedmux/internal/dialects"
 )
 
 func runCommand() *cobra.Command {
@@ -154,7 +155,7 @@ func feedWatchdog(d *daemon.Daemon, ctx context.Context) {
 
 // newDaemon makes the daemon with every protocol there is.
 func newDaemon(cfg *config.Config, dir string, log *slog.Logger) (*daemon.Daemon, error) {
-	return daemon.New(daemon.Options{Config: cfg, Dir: dir, Log: log, Version: version(), Protocol: newProtocol})
+	return daemon.New(daemon.Options{Config: cfg, Dir: dir, Log: log, Version: version(), Dialects: dialects.Daemon()})
 }
 
 // stateDir is where the daemon keeps what must outlive it.

@@ -14,6 +14,9 @@ const (
 	askTries     = 3                // asks without an answer, after which the life ends
 	againFirst   = 5 * time.Second  // after the upstream's own failure; doubles
 	againMost    = 5 * time.Minute
+
+	assumeAfter = 2 * time.Second // an upstream without answers: from an ask to taking it for accepted
+	lookAgain   = time.Second     // … and how often to look whether anything came since
 )
 
 // Asks is what one life was asked for, and what is still to be written. It has one owner and no lock.
@@ -21,6 +24,9 @@ const (
 // What is to be asked is not queued but worked out whenever a message may be sent: the topics that are wanted and were
 // not asked for. So an order that changes the wanted set leaves nothing stale behind.
 type Asks struct {
+	// Answers is what the upstream says to an ask. It must not change after the first call.
+	Answers protocol.Answers
+
 	batch  int
 	blame  *Culprits
 	window *limiter.Budget // messages of this connection
@@ -35,16 +41,18 @@ type Asks struct {
 	frozen bool         // nothing is asked for now
 	stale  bool         // nor before the session has the credential that changed
 	full   int          // topics that the upstream takes on this life, if it was found out just now
+	lookAt time.Time    // Assumed: when to look again, since nothing had been read after an ask that was due
+	heeds  bool         // Unasked: topics that the session was told of are confirmed
 }
 
 // Life is what Asks must be able to tell a life.
 type Life interface {
 	// Change lets the session end drop and then ask for add, and lets the events of the one go nowhere and of the other
-	// to their topics.
+	// to their topics. What is in add and was there before has other options now.
 	Change(add []*topic.Topic, drop []shard.Topic, out *protocol.Out)
 	// Ping lets the session say its ping.
 	Ping(out *protocol.Out)
-	// Rename lets a topic that was removed and wanted again take the place of the one before.
+	// Rename lets a topic that was removed and wanted again, or has another form now, take the place of the one before.
 	Rename(t *topic.Topic)
 	// Listen lets the next event of a topic count as its first: it may confirm the topic again.
 	Listen(name shard.Topic)
@@ -60,6 +68,8 @@ type ask struct {
 	reason    string
 	queued    bool      // its ask is in the outbox
 	wrote     bool      // it was asked for: the upstream may send it, whatever it answered
+	changed   bool      // it has other options than the session was told of, if it was
+	anew      bool      // changed, and the ask in the outbox replaces the one that was confirmed
 	outdated  bool      // its ask has a credential that changed since: a refusal means nothing
 	alone     bool      // ask for it in a message of its own: it was in a batch that was refused
 	since     time.Time // asked: when it was written
@@ -92,7 +102,8 @@ func New(batch int, rate limiter.Window, blame *Culprits) *Asks {
 
 // Want takes the topics that are wanted now, whole. It returns all that is known of them already: the ledger may know
 // nothing of it, because a topic lost its place and got it back, or was removed and wanted again, before this Conn saw
-// it. A topic that was refused is asked for again: else it would have no place here.
+// it. A topic that was refused is asked for again: else it would have no place here. One that has other options now goes to
+// the session again, and is as well off as before unless it must be asked for anew.
 func (a *Asks) Want(topics []*topic.Topic, l Life) []topic.News {
 	before := a.byName
 	a.list = make([]*ask, 0, len(topics))
@@ -102,6 +113,7 @@ func (a *Asks) Want(topics []*topic.Topic, l Life) []topic.News {
 		if k == nil || k.state == topic.Refused || k.state == elsewhere {
 			k = &ask{topic: t, state: topic.Assigned}
 		} else if k.topic != t {
+			k.changed = k.changed || k.topic.Options != t.Options
 			k.topic = t
 			l.Rename(t)
 		}
@@ -109,7 +121,7 @@ func (a *Asks) Want(topics []*topic.Topic, l Life) []topic.News {
 		a.byName[t.Name] = k
 	}
 	for t := range a.blame.most {
-		if k := a.byName[t.Name]; k == nil || k.topic != t {
+		if k := a.byName[t.Name]; k == nil || !k.topic.Is(t) {
 			a.blame.clear(t)
 		}
 	}
@@ -142,16 +154,17 @@ func (a *Asks) Known() (news []topic.News) {
 	return news
 }
 
-// Inherited are the topics that are confirmed here; with the time since when, if before had them as well.
+// Inherited are the topics that are confirmed here; with the time since when, if before had them as well. The
+// keys are those of Topic.Self.
 func (a *Asks) Inherited(before *Asks) map[*topic.Topic]time.Time {
 	since := make(map[*topic.Topic]time.Time, len(a.list))
 	for _, k := range a.list {
 		switch {
 		case k.state != topic.Confirmed:
 		case before.IsConfirmed(k.topic.Name):
-			since[k.topic] = k.confirmed
+			since[k.topic.Self()] = k.confirmed
 		default:
-			since[k.topic] = time.Time{}
+			since[k.topic.Self()] = time.Time{}
 		}
 	}
 	return since
@@ -252,6 +265,11 @@ func (a *Asks) Next(l Life, now time.Time) (f *Frame, sent func()) {
 	}
 	f = &a.outbox[0]
 	a.outbox = a.outbox[1:]
+	for _, k := range f.asks {
+		if k.anew { // what comes from here on may be what it asks for
+			l.Listen(k.topic.Name)
+		}
+	}
 	return f, sent
 }
 
@@ -286,8 +304,12 @@ func (a *Asks) Ping(l Life) {
 func (a *Asks) Written(f *Frame, now time.Time) []topic.News {
 	news := topic.News{State: topic.Asked, At: now}
 	for _, k := range f.asks {
-		k.queued, k.wrote = false, true
-		if a.byName[k.topic.Name] == k && k.state != topic.Confirmed {
+		anew := k.anew
+		k.queued, k.wrote, k.anew = false, true, false
+		if a.byName[k.topic.Name] == k && (k.state != topic.Confirmed || anew) {
+			if anew {
+				k.by, k.tries = "", 0
+			}
 			k.state, k.since = topic.Asked, now
 			k.tries++
 			news.Topics = append(news.Topics, k.topic)
@@ -301,6 +323,9 @@ func (a *Asks) Written(f *Frame, now time.Time) []topic.News {
 
 // Unanswered says whether a topic was asked for as often as it makes sense, without an answer.
 func (a *Asks) Unanswered(now time.Time) bool {
+	if a.Answers != protocol.Answered {
+		return false
+	}
 	for _, k := range a.list {
 		if k.state == topic.Asked && k.tries >= askTries && now.Sub(k.since) >= answerWithin {
 			return true
@@ -309,17 +334,23 @@ func (a *Asks) Unanswered(now time.Time) bool {
 	return false
 }
 
-// Wake is when Next or Unanswered has something new to say; zero: never.
+// Wake is when Next, Unanswered or Assume has something new to say; zero: never.
 func (a *Asks) Wake() (wake time.Time) {
 	if !a.paused.IsZero() {
 		return a.paused // whatever else is due then
 	}
 	may := a.turn()
 	for _, k := range a.list {
-		if k.state != topic.Assigned && k.state != topic.Asked || !may(k) || (a.frozen || a.stale) && k.tries < askTries {
+		at := k.dueAt()
+		switch {
+		case k.state == topic.Asked && a.Answers == protocol.Assumed:
+			if at = k.since.Add(assumeAfter); at.Before(a.lookAt) {
+				at = a.lookAt
+			}
+		case !a.pends(k) || !may(k) || (a.frozen || a.stale) && k.tries < askTries:
 			continue // an answer comes first, or another life
 		}
-		if at := k.dueAt(); wake.IsZero() || at.Before(wake) {
+		if wake.IsZero() || at.Before(wake) {
 			wake = at
 		}
 	}

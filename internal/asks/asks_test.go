@@ -19,11 +19,11 @@ import (
 type session struct{ protocol.Session }
 
 func (s session) Change(add []*topic.Topic, drop []shard.Topic, out *protocol.Out) {
-	var names []shard.Topic
+	var asked []protocol.Topic
 	for _, t := range add {
-		names = append(names, t.Name)
+		asked = append(asked, protocol.Topic{Name: t.Name, Options: t.Options})
 	}
-	s.Session.Change(names, drop, out)
+	s.Session.Change(asked, drop, out)
 }
 
 func (session) Rename(*topic.Topic) {}

@@ -17,7 +17,7 @@ const soonAfter = 5 * time.Second
 // answers before the next end, and each end is a step: a culprit among n topics is alone after about log₂ n of them.
 type Culprits struct {
 	strikes int                  // lives in a row that ended soon after an ask
-	most    map[*topic.Topic]int // the suspects: how many topics a message with one of them may hold
+	most    map[*topic.Topic]int // the suspects, by Topic.Self: how many topics a message with one of them may hold
 }
 
 // lifeEnded takes the topics that were asked for shortly before a life ended, not by us, at most batch of them in a
@@ -31,7 +31,7 @@ func (c *Culprits) lifeEnded(pending []*topic.Topic, batch int, heard bool) (gui
 	if c.strikes++; c.strikes < 2 {
 		return nil
 	}
-	if len(pending) == 1 && c.most[pending[0]] == 1 && heard {
+	if len(pending) == 1 && c.mostWith(pending[0]) == 1 && heard {
 		c.clear(pending[0])
 		return pending[0]
 	}
@@ -39,17 +39,20 @@ func (c *Culprits) lifeEnded(pending []*topic.Topic, batch int, heard bool) (gui
 		c.most = make(map[*topic.Topic]int, len(pending))
 	}
 	for _, t := range pending {
-		c.most[t] = (min(len(pending), batch) + 1) / 2
+		c.most[t.Self()] = (min(len(pending), batch) + 1) / 2
 	}
 	return nil
 }
 
 // clear says that a topic is no suspect: the upstream answered for it, or nobody wants it any more.
 func (c *Culprits) clear(t *topic.Topic) {
-	if c.most[t] == 0 {
+	if c.mostWith(t) == 0 {
 		return
 	}
-	if delete(c.most, t); len(c.most) == 0 {
+	if delete(c.most, t.Self()); len(c.most) == 0 {
 		*c = Culprits{}
 	}
 }
+
+// mostWith is how many topics a message with t may hold; 0: t is no suspect.
+func (c *Culprits) mostWith(t *topic.Topic) int { return c.most[t.Self()] }

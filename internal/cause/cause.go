@@ -7,6 +7,8 @@ type Cause string
 
 const (
 	Auth           Cause = "auth"
+	TokenExpired   Cause = "token_expired"
+	Duplicate      Cause = "duplicate_connection"
 	PingTimeout    Cause = "ping_timeout"
 	Silent         Cause = "silent"
 	IdleClose      Cause = "idle_close"
@@ -27,6 +29,7 @@ const (
 	Restart        Cause = "restart"
 	NATSOverflow   Cause = "nats_overflow"
 	NATSBroke      Cause = "nats_broke"
+	Rebuilt        Cause = "rebuilt"
 	Drain          Cause = "drain"
 
 	// Starved ends nothing: a connection is open, but quiet against its own past while the others speak.
@@ -36,9 +39,9 @@ const (
 // All lists every Cause: the values of the metric label.
 func All() []Cause {
 	return []Cause{
-		Auth, PingTimeout, Silent, IdleClose, Reset, TLS, DNS, Refused, Timeout, HTTP4xx, HTTP5xx, RateLimited,
+		Auth, TokenExpired, Duplicate, PingTimeout, Silent, IdleClose, Reset, TLS, DNS, Refused, Timeout, HTTP4xx, HTTP5xx, RateLimited,
 		ServerAsked, ClosedByServer, ProtocolError, TooBig, Moved, Renewed, Restart, NATSOverflow, NATSBroke,
-		Drain, Starved,
+		Rebuilt, Drain, Starved,
 	}
 }
 

@@ -62,8 +62,6 @@ func judgeClose(code int) Cause {
 		return ServerAsked
 	case 1013: // try again later
 		return RateLimited
-	case 4100: // Twitch's edge: "ping pong failed"
-		return PingTimeout
 	}
 	return ClosedByServer
 }

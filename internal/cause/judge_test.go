@@ -31,7 +31,7 @@ func TestOfNamesTheCauseByType(t *testing.T) {
 		{&socket.CloseError{Code: 1011}, ClosedByServer},
 		{&socket.CloseError{Code: 1012}, ServerAsked},
 		{&socket.CloseError{Code: 1013}, RateLimited},
-		{&socket.CloseError{Code: 4100, Reason: "ping pong failed"}, PingTimeout},
+		{&socket.CloseError{Code: 4100, Reason: "a protocol may know what it means"}, ClosedByServer},
 		{&socket.HandshakeError{Status: 200}, ProtocolError},
 		{&socket.HandshakeError{Status: 302}, ProtocolError},
 		{&socket.HandshakeError{Status: 401}, Auth},

@@ -193,7 +193,10 @@ func (l *loader) checkTogether(name string, feeds []*Feed) {
 
 // howToShare says what to write so that f and first are of one account.
 func (l *loader) howToShare(first, f *Feed) string {
+	connections := min(l.protocol(first.Protocol).Connections, l.protocol(f.Protocol).Connections)
 	switch {
+	case connections == 1:
+		return "one connection is all that there may be: put the topics of both into one feed"
 	case f.Shared != nil:
 		return fmt.Sprintf("both must name one account, not %q and %q", first.Account, f.Account)
 	case first.Shared != nil:
@@ -208,7 +211,6 @@ func (l *loader) howToShare(first, f *Feed) string {
 	if l.account(name) != nil {
 		name = first.Name // no feed has the name of another
 	}
-	connections := min(l.protocol(first.Protocol).Connections, l.protocol(f.Protocol).Connections)
 	return fmt.Sprintf("to share it, add a table [account.%s] with connections = %d, and to both feeds account = %q "+
 		"and a share of the %d as limits.connections", name, connections, name, connections)
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -71,6 +72,7 @@ type Feed struct {
 	Topics     []Topic       // of the file, then of TopicsFile, each name once
 	TopicsFile string        // resolved against the configuration's folder; "" is none
 	Subject    string        // a template, such as feed.{feed}.{topic}; its form is for LoadOptions.Check to judge
+	Payload    string        // what is published of what the upstream sent: the "event", or the whole "frame" around it
 	Overflow   string        // of topics past Limits.Capacity: "park", "turns" or "reject", with which there are none
 	Dwell      time.Duration // with turns: how long a topic keeps its place
 	Placement  string        // "pack" or "spread"
@@ -84,10 +86,12 @@ type Feed struct {
 	Options    map[string]any // the protocol's own keys, as decoded from TOML; never nil
 }
 
-// Topic is a wanted topic. Where one is listed more than once, the first place and the highest priority count.
+// Topic is a wanted topic. Where one is listed more than once, the first place and the highest priority count, and the
+// first one with options, which has the Place too: other options in another place are a problem.
 type Topic struct {
 	Name     string
-	Priority int // higher is more wanted
+	Priority int            // higher is more wanted
+	Options  map[string]any // the protocol's own keys, as decoded from TOML; nil: there are none
 	Place    Place
 }
 
@@ -133,6 +137,15 @@ type Secret struct {
 	Env  string // name of an environment variable
 }
 
+// What Feed.Payload may be.
+const (
+	payloadEvent = "event"
+	payloadFrame = "frame"
+)
+
+// WantsFrame says that Payload is the frame.
+func (f *Feed) WantsFrame() bool { return f.Payload == payloadFrame }
+
 const (
 	// maxConnections is the most that feedmux ever opens to one account.
 	maxConnections = 10
@@ -172,7 +185,8 @@ func newFeed(key string, p Protocol) *Feed {
 	return &Feed{
 		Key:        key,
 		URL:        p.URL,
-		Subject:    "feed.{feed}.{topic}",
+		Subject:    cmp.Or(p.Subject, "feed.{feed}.{topic}"),
+		Payload:    payloadEvent,
 		Overflow:   "park",
 		Dwell:      time.Minute,
 		Placement:  "pack",
@@ -181,12 +195,12 @@ func newFeed(key string, p Protocol) *Feed {
 			Connections:         p.Connections,
 			TopicsPerConnection: p.TopicsPerConnection,
 			Hold:                usualHold,
-			SubscribeBatch:      p.SubscribeBatch,
-			SubscribeRate:       Rate{10, time.Second},
+			SubscribeBatch:      cmp.Or(p.UsualBatch, p.SubscribeBatch),
+			SubscribeRate:       cmp.Or(p.SubscribeRate, Rate{10, time.Second}),
 		},
 		Dial:    Dial{Rate: usualDials(), InFlight: 1, Timeout: 15 * time.Second},
 		Ping:    Ping{Interval: p.Ping, Jitter: 0.1, Timeout: min(10*time.Second, p.Ping/2)},
-		Backoff: Backoff{Base: time.Second, Max: 2 * time.Minute, Settle: time.Minute},
+		Backoff: Backoff{Base: time.Second, Max: cmp.Or(p.BackoffMax, 2*time.Minute), Settle: time.Minute},
 		Options: map[string]any{},
 	}
 }

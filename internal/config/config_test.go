@@ -14,7 +14,7 @@ import (
 
 var update = flag.Bool("update", false, "write what the bad files say into their .want files")
 
-// options are those of a daemon with two protocols. Variables: HIDDEN holds what no problem may show, LONG is an hour
+// options are those of a daemon with three protocols. Variables: HIDDEN holds what no problem may show, LONG is an hour
 // and more.
 func options() LoadOptions {
 	return LoadOptions{
@@ -39,6 +39,18 @@ func options() LoadOptions {
 				},
 			},
 			"elsewhere": {Connections: 4, TopicsPerConnection: 3000, SubscribeBatch: 100},
+			"particular": {
+				URL: "wss://particular", Connections: 3, TopicsPerConnection: 3000, SubscribeBatch: 3000, UsualBatch: 500,
+				SubscribeRate: Rate{1, 200 * time.Millisecond}, BackoffMax: 30 * time.Second, Subject: "feed.{feed}.{room}",
+				NoFrame: "some events come without one", NeedsSecret: true, TopicKeys: []string{"mode", "name"}, FileOptions: []string{"list"},
+				Check: func(f *Feed, report Report) {
+					for i, topic := range f.Topics {
+						if mode, ok := topic.Options["mode"]; ok && mode != "full" {
+							report(marks.Index("topics", i)+".mode", "must be full")
+						}
+					}
+				},
+			},
 		},
 		Check: func(c *Config, report Report) {
 			seen := map[string]Place{}
@@ -115,9 +127,9 @@ func TestDefaults(t *testing.T) {
 		Feeds: []*Feed{{
 			Key: "feed[0]", Name: "twitch", Protocol: "twitch-pubsub",
 			URL: "wss://pubsub-edge.twitch.tv", Account: "wss://pubsub-edge.twitch.tv",
-			Topics:   []Topic{{"raid.1", 0, place("minimal.good.toml", 4, "feed[0].topics[0]")}},
+			Topics:   []Topic{{"raid.1", 0, nil, place("minimal.good.toml", 4, "feed[0].topics[0]")}},
 			Overflow: "park", Dwell: time.Minute,
-			Subject: "feed.{feed}.{topic}", Placement: "pack", MaxMessage: 1 << 20,
+			Subject: "feed.{feed}.{topic}", Payload: "event", Placement: "pack", MaxMessage: 1 << 20,
 			Limits:  Limits{10, 50, 0, 10 * time.Second, 20, Rate{10, time.Second}},
 			Dial:    Dial{Rate{1, 2 * time.Second}, 1, 15 * time.Second},
 			Ping:    Ping{45 * time.Second, 0.1, 10 * time.Second, 0},
@@ -153,15 +165,15 @@ func TestEveryKeyArrivesWhereItBelongs(t *testing.T) {
 			Key: "feed[0]", Name: "twitch", Protocol: "twitch-pubsub",
 			URL: "wss://127.0.0.1:8443/v1?key=1", Account: "wss://127.0.0.1:8443/v1?key=1",
 			Topics: []Topic{
-				{"raid.1", 0, place(file, 26, "feed[0].topics[0]")},
-				{"raid.2", 5, place(file, 27, "feed[0].topics[1]")},
-				{"raid.3", 0, place(file, 28, "feed[0].topics[2]")},
-				{"raid.4", 0, place("topics.txt", 4, "feed[0].topics_file")},
-				{"has#inside", 0, place("topics.txt", 5, "feed[0].topics_file")},
-				{"raid.6", 0, place("topics.txt", 7, "feed[0].topics_file")},
+				{"raid.1", 0, nil, place(file, 26, "feed[0].topics[0]")},
+				{"raid.2", 5, nil, place(file, 27, "feed[0].topics[1]")},
+				{"raid.3", 0, nil, place(file, 28, "feed[0].topics[2]")},
+				{"raid.4", 0, nil, place("topics.txt", 4, "feed[0].topics_file")},
+				{"has#inside", 0, nil, place("topics.txt", 5, "feed[0].topics_file")},
+				{"raid.6", 0, nil, place("topics.txt", 7, "feed[0].topics_file")},
 			},
 			TopicsFile: "topics.txt", Overflow: "turns", Dwell: time.Second, MaxAge: 30 * 24 * time.Hour,
-			Subject: "live.{feed}.{topic}.x", Placement: "spread", MaxMessage: 500_000,
+			Subject: "live.{feed}.{topic}.x", Payload: "frame", Placement: "spread", MaxMessage: 500_000,
 			Limits:  Limits{3, 10, 2, 100 * time.Millisecond, 1, Rate{2, time.Minute}},
 			Dial:    Dial{Rate{10, 500 * time.Millisecond}, 3, time.Second},
 			Ping:    Ping{20 * time.Second, 0.5, 10 * time.Second, 90 * time.Second},
@@ -171,7 +183,7 @@ func TestEveryKeyArrivesWhereItBelongs(t *testing.T) {
 		}, {
 			Key: "feed[1]", Name: "other", Protocol: "elsewhere", URL: "ws://h", Account: "shared", Shared: shared,
 			TopicsFile: "empty.txt", Overflow: "park", Dwell: time.Minute,
-			Subject: "feed.{feed}.{topic}", Placement: "pack", MaxMessage: 1 << 20,
+			Subject: "feed.{feed}.{topic}", Payload: "event", Placement: "pack", MaxMessage: 1 << 20,
 			Limits:  Limits{3, 3000, 0, time.Second, 100, Rate{10, time.Second}},
 			Dial:    Dial{Rate{2, time.Second}, 2, 15 * time.Second},
 			Ping:    Ping{25 * time.Second, 0.1, 10 * time.Second, 0},
@@ -302,6 +314,13 @@ protocol = "elsewhere"
 url = "ws://b"
 topics = ["x"]
 auth.file = "/tokens/b"
+[[feed]]
+name = "c"
+protocol = "particular"
+topics = ["x"]
+subject = "c.{topic}"
+auth.env = "TOKEN"
+options = { list = "lists/c", more = "plain" }
 `
 	for _, systemd := range []bool{false, true} {
 		opts := options()
@@ -315,6 +334,9 @@ auth.file = "/tokens/b"
 		}
 		if got := c.Feeds[1].Auth.File; got != "/tokens/b" {
 			t.Errorf("absolute name became %s", got)
+		}
+		if got := c.Feeds[2].Options; got["list"] != "/etc/feedmux/lists/c" || got["more"] != "plain" {
+			t.Errorf("options became %v", got)
 		}
 		want := "credential:dir"
 		if systemd {
@@ -405,5 +427,63 @@ func TestNestingIsBounded(t *testing.T) {
 	_, err := Parse("c.toml", []byte(text), options())
 	if problems, ok := err.(Problems); !ok || len(problems) != 1 || problems[0].Line != 3 {
 		t.Errorf("the error is %.200v", err)
+	}
+}
+
+func TestAProtocolHasDefaultsOfItsOwn(t *testing.T) {
+	c := mustParse(t, `
+[[feed]]
+name = "a"
+protocol = "particular"
+topics = ["x"]
+auth.env = "TOKEN"
+`)
+	f := c.Feeds[0]
+	if f.Subject != "feed.{feed}.{room}" || f.Limits.SubscribeBatch != 500 || f.Limits.TopicsPerConnection != 3000 ||
+		f.Limits.SubscribeRate != (Rate{1, 200 * time.Millisecond}) ||
+		f.Backoff != (Backoff{time.Second, 30 * time.Second, time.Minute}) || f.WantsFrame() {
+		t.Errorf("feed is %+v", f)
+	}
+	c = mustParse(t, `
+[[feed]]
+name = "a"
+protocol = "particular"
+topics = ["x"]
+auth.env = "TOKEN"
+subject = "mine.{topic}"
+limits = { subscribe_batch = 3000, subscribe_rate = "2/1s" }
+backoff.max = "2m"
+`)
+	f = c.Feeds[0]
+	if f.Subject != "mine.{topic}" || f.Limits.SubscribeBatch != 3000 || f.Limits.SubscribeRate != (Rate{2, time.Second}) ||
+		f.Backoff.Max != 2*time.Minute {
+		t.Errorf("feed is %+v", f)
+	}
+}
+
+func TestATopicHasTheOptionsThatAreGivenAnywhere(t *testing.T) {
+	c := mustParse(t, `
+[[feed]]
+name = "a"
+protocol = "particular"
+topics_file = "testdata/topics.txt"
+auth.env = "TOKEN"
+subject = "feed.{topic}"
+topics = [
+  "x",
+  { topic = "x", mode = "full", priority = 2 },
+  { topic = "x", mode = "full", priority = 1 },
+  { topic = "raid.4", name = "${NAME}" },
+  { topic = "y", priority = 1 },
+]
+`)
+	got := c.Feeds[0].Topics
+	want := []Topic{
+		{"x", 2, map[string]any{"mode": "full"}, place("config.toml", 10, "feed[0].topics[1]")},
+		{"raid.4", 0, map[string]any{"name": "mux"}, place("config.toml", 12, "feed[0].topics[3]")},
+		{"y", 1, nil, place("config.toml", 13, "feed[0].topics[4]")},
+	}
+	if len(got) < 3 || !reflect.DeepEqual(got[:3], want) {
+		t.Errorf("topics are %+v", got)
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -71,7 +73,10 @@ func (l *loader) feed(key string, tree map[string]any) *Feed {
 	} else if len(f.Topics) == 0 && l.Clean(key+".topics", key+".topics_file") {
 		l.Report(key+".topics", "a feed needs topics, here or in a topics_file")
 	}
-	f.Topics = mergeTopics(f.Topics)
+	if p.NeedsSecret && f.Auth == (Secret{}) && l.Clean(key+".auth") {
+		l.Report(key+".auth", "is missing: %s asks everybody for a token; say where it is, with file or env", f.Protocol)
+	}
+	f.Topics = l.mergeTopics(f.Topics)
 	l.join(f)
 	return f
 }
@@ -140,7 +145,7 @@ func (l *loader) decodeProtocol(p *string) strict.DecodeFunc {
 }
 
 // decodeTopics decodes topics that are strings or tables.
-func decodeTopics(p *[]Topic) strict.DecodeFunc {
+func decodeTopics(p *[]Topic, own []string) strict.DecodeFunc {
 	return func(d *strict.Decoder, at string, v any) {
 		elements, ok := strict.List(v)
 		if !ok {
@@ -150,7 +155,7 @@ func decodeTopics(p *[]Topic) strict.DecodeFunc {
 		for i, e := range elements {
 			key := marks.Index(at, i)
 			t := Topic{Place: d.PlaceOf(key)}
-			d.Value(key, e, field{Decode: decodeTopic(&t)})
+			d.Value(key, e, field{Decode: decodeTopic(&t, own)})
 			if t.Name != "" {
 				*p = append(*p, t)
 			}
@@ -158,17 +163,43 @@ func decodeTopics(p *[]Topic) strict.DecodeFunc {
 	}
 }
 
-func decodeTopic(t *Topic) strict.DecodeFunc {
+// decodeTopic decodes one; own are the keys of the protocol. There are few keys, so each unknown one names them all.
+func decodeTopic(t *Topic, own []string) strict.DecodeFunc {
 	return func(d *strict.Decoder, at string, v any) {
 		switch v := v.(type) {
 		case string:
 			strict.Text(&t.Name, strict.NonEmpty)(d, at, v)
 		case map[string]any:
-			d.Table(at, v, topicFields(t))
+			fields := topicFields(t, own)
+			known := make(map[string]any, len(v))
+			for _, name := range slices.Sorted(maps.Keys(v)) {
+				if slices.ContainsFunc(fields, func(f field) bool { return f.Name == name }) {
+					known[name] = v[name]
+				} else {
+					d.Report(marks.Join(at, name), "unknown key; a topic has %s", enumerate(fields))
+				}
+			}
+			d.Table(at, known, fields)
 		default:
 			d.WrongType(at, `a string or { topic = "…", priority = … }`, v)
 		}
 	}
+}
+
+// enumerate is "topic, priority and mode".
+func enumerate(fields []field) string {
+	text := ""
+	for i, f := range fields {
+		switch i {
+		case 0:
+		case len(fields) - 1:
+			text += " and "
+		default:
+			text += ", "
+		}
+		text += f.Name
+	}
+	return text
 }
 
 var commentStart = regexp.MustCompile(`(^|\s)#`)
@@ -200,17 +231,27 @@ func (l *loader) readTopics(f *Feed) {
 	}
 }
 
-// mergeTopics leaves one of each name, at its first place and with its highest priority.
-func mergeTopics(topics []Topic) []Topic {
+// mergeTopics leaves one of each name, in the order of their first places, with its highest priority and its options.
+func (l *loader) mergeTopics(topics []Topic) []Topic {
 	first := make(map[string]int, len(topics))
 	merged := topics[:0]
 	for _, t := range topics {
-		if i, ok := first[t.Name]; ok {
-			merged[i].Priority = max(merged[i].Priority, t.Priority)
-			continue
+		i, ok := first[t.Name]
+		if !ok {
+			i = len(merged)
+			first[t.Name] = i
+			merged = append(merged, t)
 		}
-		first[t.Name] = len(merged)
-		merged = append(merged, t)
+		m := &merged[i]
+		m.Priority = max(m.Priority, t.Priority)
+		switch {
+		case t.Options == nil:
+		case m.Options == nil:
+			m.Options, m.Place = t.Options, t.Place
+		case !reflect.DeepEqual(t.Options, m.Options):
+			l.ReportAt(t.Place, "%s has other options at %s:%d (%s)",
+				l.Quote(t.Place.Key+".topic", t.Name), m.Place.File, m.Place.Line, m.Place.Key)
+		}
 	}
 	return merged
 }
@@ -236,13 +277,17 @@ func decodeAuth(s *Secret) strict.DecodeFunc {
 	}
 }
 
+// topicKey matches the path of a topic, or of one of its keys.
+var topicKey = regexp.MustCompile(`^topics\[(\d+)\](\..*)?$`)
+
 // reportFeed is the Report for keys of f. A topic is found by its index in f.Topics.
 func (l *loader) reportFeed(f *Feed) Report {
 	return func(key, format string, args ...any) {
-		var i int
-		if n, _ := fmt.Sscanf(key, "topics[%d]", &i); n == 1 && i >= 0 && i < len(f.Topics) {
-			l.ReportAt(f.Topics[i].Place, format, args...)
-			return
+		if m := topicKey.FindStringSubmatch(key); m != nil {
+			if i, err := strconv.Atoi(m[1]); err == nil && i < len(f.Topics) {
+				l.reportTopic(f.Topics[i].Place, m[2], format, args...)
+				return
+			}
 		}
 		if key == "" {
 			l.Report(f.Key, format, args...)
@@ -250,4 +295,12 @@ func (l *loader) reportFeed(f *Feed) Report {
 		}
 		l.Report(f.Key+"."+key, format, args...)
 	}
+}
+
+// reportTopic tells a problem with the topic that stands at a place, or with the key below it, such as ".mode".
+func (l *loader) reportTopic(at Place, below, format string, args ...any) {
+	if key := at.Key + below; below != "" && l.Has(key) {
+		at = l.PlaceOf(key)
+	}
+	l.ReportAt(at, format, args...)
 }

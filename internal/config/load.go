@@ -39,8 +39,21 @@ type Protocol struct {
 	URL                 string        // default; "" makes the feed's url required
 	Connections         int           // default and ceiling, from 1; more than 10 is as 10
 	TopicsPerConnection int           // default and ceiling, from 1
-	SubscribeBatch      int           // default and ceiling, from 1
+	SubscribeBatch      int           // ceiling, from 1
+	UsualBatch          int           // default; 0 is the ceiling
+	SubscribeRate       Rate          // default; zero is 10/1s
 	Ping                time.Duration // default interval; 0 is 25 s
+	BackoffMax          time.Duration // default; 0 is 2 minutes
+	Subject             string        // default template; "" is feed.{feed}.{topic}
+	NoFrame             string        // why there is no payload = "frame", for people; "" where there is
+	NeedsSecret         bool          // a feed without [feed.auth] is of no use
+
+	// TopicKeys are those that a topic may have beside topic and priority: Topic.Options. What their values may be is for
+	// Check to judge.
+	TopicKeys []string
+
+	// FileOptions are those of [feed.options] that are names of files: they are found as all others are.
+	FileOptions []string
 
 	// Account names what the upstream counts f's connections by, also where f says what it shares: feeds for which the
 	// name is the same must share. It is shown to people: it holds no secret. nil: each feed is an account of its own,
@@ -48,8 +61,8 @@ type Protocol struct {
 	Account func(f *Feed) string
 
 	// Check looks at the topics and options of a feed, if these and its name, protocol, URL and subject are good so
-	// far. Keys are below the feed's, such as topics[3] (counted as in Feed.Topics) and options.auth_topics. It must not
-	// change f. nil is no check.
+	// far. Keys are below the feed's, such as topics[3].mode (counted as in Feed.Topics) and options.auth_topics. It must
+	// not change f. nil is no check.
 	Check func(f *Feed, report Report)
 }
 

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"time"
 
+	"feedmux/internal/config/marks"
 	"feedmux/internal/config/strict"
 )
 
@@ -78,9 +79,15 @@ func (l *loader) feedFields(f *Feed, p Protocol) []field {
 			}
 			return strict.Matching(feedName, nameForm)(s)
 		})},
-		{Name: "topics", Decode: decodeTopics(&f.Topics), Table: topicFields(&Topic{})},
+		{Name: "topics", Decode: decodeTopics(&f.Topics, p.TopicKeys), Table: topicFields(&Topic{}, p.TopicKeys)},
 		{Name: "topics_file", Decode: strict.FileName(&f.TopicsFile)},
 		{Name: "subject", Decode: strict.Text(&f.Subject, strict.NonEmpty)},
+		{Name: "payload", Decode: strict.Text(&f.Payload, func(s string) string {
+			if s == payloadFrame && p.NoFrame != "" {
+				return fmt.Sprintf("is not for %s: %s", f.Protocol, p.NoFrame)
+			}
+			return strict.OneOf(payloadEvent, payloadFrame)(s)
+		})},
 		{Name: "overflow", Decode: strict.Text(&f.Overflow, strict.OneOf("park", "turns", "reject"))},
 		{Name: "dwell", Decode: strict.Duration(&f.Dwell, time.Second, day)},
 		{Name: "placement", Decode: strict.Text(&f.Placement, strict.OneOf("pack", "spread"))},
@@ -118,17 +125,32 @@ func (l *loader) feedFields(f *Feed, p Protocol) []field {
 				d.WrongType(at, "a table", v)
 				return
 			}
+			for _, name := range p.FileOptions {
+				if file, ok := tree[name].(string); ok {
+					strict.FileName(&file)(d, marks.Join(at, name), file)
+					tree[name] = file
+				}
+			}
 			f.Options = tree
 		}},
 	}
 }
 
-// topicFields are the keys of a topic that is written as a table.
-func topicFields(t *Topic) []field {
-	return []field{
+// topicFields are the keys of a topic that is written as a table, those of the protocol last.
+func topicFields(t *Topic, own []string) []field {
+	fields := []field{
 		{Name: "topic", Required: true, Decode: strict.Text(&t.Name, strict.NonEmpty)},
 		{Name: "priority", Decode: strict.Number(&t.Priority, math.MinInt32, math.MaxInt32, "")},
 	}
+	for _, name := range own {
+		fields = append(fields, field{Name: name, Decode: func(_ *strict.Decoder, _ string, v any) {
+			if t.Options == nil {
+				t.Options = map[string]any{}
+			}
+			t.Options[name] = v
+		}})
+	}
+	return fields
 }
 
 // authFields are those of the token itself and of the table that may hold it.

@@ -1,19 +1,19 @@
 package conn
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"feedmux/internal/asks"
 	"feedmux/internal/cause"
+	"feedmux/internal/protocol"
+	"feedmux/internal/reader"
 	"feedmux/internal/slots"
 	"feedmux/internal/tally"
-	"feedmux/internal/topic"
 	"feedmux/limiter"
 	"feedmux/shard"
 )
@@ -22,7 +22,7 @@ import (
 type Conn struct {
 	opts  *Options
 	slot  shard.Slot
-	tally tally.Counter
+	tally *tally.Counter
 	up    chan<- slots.News // whose receiver receives until Run has returned
 
 	orders chan slots.Order // one slot, the newest wins
@@ -30,6 +30,9 @@ type Conn struct {
 
 	// current is the life that serves, for those who only look.
 	current atomic.Pointer[life]
+
+	limits  protocol.Limits
+	silence time.Duration // a life on which nothing came for so long ends; 0: never
 
 	// Owned by Run.
 	state    slots.State
@@ -48,6 +51,7 @@ type Conn struct {
 	lives    int
 	moveAt   time.Time // no hand-over before: the last try failed
 	renewing int       // goroutines that fetch the credential that changed
+	wasFull  bool      // the life before this one ended because the upstream did not take all topics
 	blame    asks.Culprits
 	children sync.WaitGroup
 }
@@ -56,14 +60,20 @@ type Conn struct {
 // returned. o is shared by the slots of a feed and must not change. anchor is the beginning of the feed's first ping
 // interval: the same for all of its slots.
 func New(o *Options, slot shard.Slot, up chan<- slots.News, anchor time.Time) *Conn {
-	return &Conn{
+	limits := o.Protocol.Limits()
+	c := &Conn{
 		opts: o, slot: slot, up: up,
+		tally: o.Tally, limits: limits, silence: cmp.Or(o.Silence, limits.Silence),
 		orders:  make(chan slots.Order, 1),
 		inbox:   make(chan any),
 		rand:    rand.New(rand.NewPCG(o.Seed, uint64(slot))),
 		backoff: o.Backoff,
 		pacer:   limiter.NewPacer(o.PingInterval, o.PingJitter, anchor, o.Feed, int(slot), o.Connections),
 	}
+	if c.tally == nil {
+		c.tally = new(tally.Counter)
+	}
+	return c
 }
 
 // Order tells the Conn what it is to do. It never waits. One goroutine calls it.
@@ -81,7 +91,7 @@ func (c *Conn) Tally() tally.Tally { return c.tally.Read() }
 // LastFrame is when anything last came on the life that serves; zero if none does. Any goroutine may ask.
 func (c *Conn) LastFrame() time.Time {
 	if l := c.current.Load(); l != nil {
-		return l.sock.LastRead()
+		return l.Socket.LastRead()
 	}
 	return time.Time{}
 }
@@ -97,6 +107,7 @@ func (c *Conn) loop(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	done := ctx.Done()
+	stream := c.runStream(ctx)
 	for {
 		timer.Reset(time.Until(c.nextWake()))
 		select {
@@ -104,6 +115,8 @@ func (c *Conn) loop(ctx context.Context) {
 			c.onOrder(ctx, o)
 		case news := <-c.inbox:
 			c.onNews(ctx, news)
+		case <-stream:
+			c.onStream(time.Now())
 		case <-timer.C:
 			c.onTime(ctx, time.Now())
 		case <-done:
@@ -127,7 +140,7 @@ func (c *Conn) setState(s slots.State, why cause.Cause, err error) {
 	c.state = s
 	news := slots.StateNews{Slot: c.slot, Life: c.lives, State: s, At: time.Now(), Cause: why, Err: err}
 	if c.life != nil {
-		news.Life = c.life.number
+		news.Life = c.life.Number
 	}
 	if s == slots.Waiting {
 		news.NextDial = c.retryAt
@@ -181,8 +194,11 @@ func (c *Conn) nextWake() time.Time {
 				sooner(l.readyAt.Add(linger))
 			}
 		}
-		if c.opts.Silence > 0 {
-			sooner(l.sock.LastRead().Add(c.opts.Silence))
+		if c.silence > 0 {
+			sooner(l.Socket.LastRead().Add(c.silence))
+		}
+		if c.limits.LiveWithin > 0 && l.liveSince.IsZero() {
+			sooner(l.opened.Add(c.limits.LiveWithin))
 		}
 	}
 	return wake
@@ -194,6 +210,12 @@ func (c *Conn) onOrder(ctx context.Context, o slots.Order) {
 	}
 	changed := o.Credential > c.order.Credential
 	c.order = o
+	if s := c.opts.Stream; s != nil && ctx.Err() == nil {
+		if changed {
+			s.Renewed()
+		}
+		s.Want(o.Topics)
+	}
 	if changed && c.life != nil {
 		c.renew(ctx)
 	}
@@ -249,126 +271,9 @@ func (c *Conn) onNews(ctx context.Context, news any) {
 		c.onDialled(ctx, news)
 	case renewed:
 		c.onRenewed(news)
-	case heard:
+	case reader.Heard:
 		c.onHeard(news)
-	case ended:
+	case reader.Ended:
 		c.onEnded(ctx, news)
-	}
-}
-
-// leave begins the end of a life in the upstream's good manner. What still comes is read and published.
-func (c *Conn) leave(l *life, why cause.Cause, code int) {
-	l.ending = why
-	l.sock.Leave(code, "")
-	if l == c.life {
-		c.setState(slots.Leaving, why, nil)
-	}
-}
-
-// Why we end a life that the upstream keeps open.
-var (
-	errDead       = errors.New("no sign of life after a ping, or three answers in a row missing")
-	errSilent     = errors.New("nothing came for as long as ping.silence allows")
-	errUnanswered = errors.New("an ask was repeated three times and never answered")
-)
-
-// fail ends a life at once: nothing good comes from it any more.
-func (c *Conn) fail(l *life, why cause.Cause, err error) {
-	if l.ending == "" {
-		l.ending, l.endErr = why, err
-	}
-	l.sock.Abort()
-}
-
-func (c *Conn) onTime(ctx context.Context, now time.Time) {
-	switch c.state {
-	case slots.Waiting:
-		if c.attempt == nil && !now.Before(c.retryAt) {
-			c.dial(ctx)
-		}
-	case slots.Parked:
-		c.dial(ctx)
-	}
-	for _, l := range []*life{c.life, c.next} {
-		if l != nil {
-			c.tend(l, now)
-		}
-	}
-	if c.next != nil {
-		c.takeOver()
-	}
-	if c.last != nil && c.life != nil && !c.life.readyAt.IsZero() && !now.Before(c.life.readyAt.Add(closeWithin)) {
-		c.last.sock.Abort()
-		c.life.readyAt = now.Add(never) // once
-	}
-}
-
-// tend does for a life what has come due.
-func (c *Conn) tend(l *life, now time.Time) {
-	last := l.sock.LastRead()
-	switch {
-	case l.ending != "" || l.mute:
-	case l.pings.Dead(now, last):
-		c.fail(l, cause.PingTimeout, errDead)
-	case c.opts.Silence > 0 && now.Sub(last) >= c.opts.Silence:
-		c.fail(l, cause.Silent, errSilent)
-	case l.asks.Unanswered(now):
-		c.fail(l, cause.Silent, errUnanswered)
-	case l == c.next && !now.Before(l.giveUpAt):
-		c.leave(l, cause.Timeout, 1000)
-	default:
-		c.pump(l, now)
-	}
-}
-
-// pump writes what is due, as far as the subscribe rate allows: pings first, then what the session wants to say, then
-// asks.
-func (c *Conn) pump(l *life, now time.Time) {
-	for l.ending == "" && !l.mute {
-		if l.pings.Wanted(now) {
-			l.asks.Ping(l)
-			l.pings.Next = c.pacer.Next(now, c.rand)
-		}
-		frame, sent := l.asks.Next(l, now)
-		c.report(l, l.asks.SettledAtOnce(l, now))
-		if frame == nil {
-			return
-		}
-		err := l.sock.Write(socketKind(frame.Kind), frame.Payload)
-		sent()
-		if err != nil {
-			l.mute = true
-			return
-		}
-		now = time.Now() // the write may have taken a while
-		l.wrote = now
-		if frame.Ping {
-			l.pings.Written(now, c.opts.PingTimeout)
-		}
-		c.report(l, l.asks.Written(frame, now))
-	}
-}
-
-// report tells what became of topics. During a hand-over a topic is as well off as on the better of its two lives.
-func (c *Conn) report(l *life, news []topic.News) {
-	var other *life
-	switch {
-	case l == c.next && c.life != nil && l.ending == "":
-		other = c.life
-	case l == c.life:
-		other = c.next
-	default:
-		return
-	}
-	for _, n := range news {
-		if l == c.next && n.State == topic.Confirmed {
-			c.cede(l, n.Topics)
-		}
-		if other != nil && n.State != topic.Confirmed {
-			n.Topics = slices.DeleteFunc(slices.Clone(n.Topics), func(t *topic.Topic) bool { return other.asks.IsConfirmed(t.Name) })
-		}
-		if len(n.Topics) > 0 {
-			c.up <- slots.TopicNews{Slot: c.slot, Credential: c.order.Credential, News: n}
-		}
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"feedmux/internal/asks"
 	"feedmux/internal/cause"
 	"feedmux/internal/protocol"
+	"feedmux/internal/reader"
 	"feedmux/internal/slots"
 	"feedmux/internal/socket"
-	"feedmux/shard"
 )
 
 // attempt is one try to open a life, from the wish to dial to what came of it.
@@ -146,8 +146,8 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		return
 	}
 	c.up <- slots.DialEnded{Slot: c.slot, Waited: a.waited}
-	if c.opts.Credential != nil {
-		c.opts.Credential.Accepted(a.changes)
+	if c.limits.LiveWithin == 0 { // else the handshake says nothing of the credential
+		c.accepted(a.changes)
 	}
 	l := c.newLife(d)
 	if a.ordered < c.order.Credential { // it changed meanwhile
@@ -172,17 +172,27 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 	c.pump(l, time.Now())
 }
 
+// accepted says that the upstream lets us in with the secret as it was after so many changes.
+func (c *Conn) accepted(changes int) {
+	if c.opts.Credential != nil {
+		c.opts.Credential.Accepted(changes)
+	}
+}
+
 // newLife makes a life of a socket. Its reader is yet to be started.
 func (c *Conn) newLife(d dialled) *life {
 	now := time.Now()
 	c.lives++
 	d.endpoint.Redact = d.sock.Redact
 	l := &life{
-		number: c.lives, slot: c.slot, sock: d.sock, batch: c.opts.Publisher.Batch(), tally: &c.tally, inbox: c.inbox,
-		over:     make(chan struct{}),
-		session:  c.opts.Protocol.Open(d.endpoint),
-		routes:   make(map[shard.Topic]*route, len(c.order.Topics)),
+		Reader: reader.New(reader.Options{
+			Number: c.lives, Slot: c.slot, Socket: d.sock, Session: c.opts.Protocol.Open(d.endpoint),
+			Publisher: c.opts.Publisher, Tally: c.tally, News: c.inbox,
+			Asides: c.opts.Asides, Branch: c.opts.Branch, Stream: c.readerStream(),
+		}),
 		seat:     d.attempt.seat,
+		opened:   now,
+		changes:  d.attempt.changes,
 		asks:     asks.New(c.opts.SubscribeBatch, c.opts.SubscribeRate, &c.blame),
 		pings:    asks.Pings{Next: c.pacer.Next(now, c.rand)},
 		renewals: c.order.Renewals,
@@ -190,14 +200,16 @@ func (c *Conn) newLife(d dialled) *life {
 	if age := c.opts.MaxAge; age > 0 {
 		l.retireAt = now.Add(age - age/10 + time.Duration(c.rand.Int64N(int64(age/5)+1)))
 	}
+	l.asks.Answers = c.limits.Answers
 	l.asks.Want(c.order.Topics, l)
 	return l
 }
 
 // start lets the reader of a life begin.
 func (c *Conn) start(ctx context.Context, l *life) {
-	c.children.Go(l.read)
-	c.children.Go(func() { l.leaveWith(ctx) })
+	c.openStream(l)
+	c.children.Go(l.Read)
+	c.children.Go(func() { l.LeaveWith(ctx) })
 }
 
 func (c *Conn) onDialFailed(ctx context.Context, d dialled) {
@@ -206,8 +218,12 @@ func (c *Conn) onDialFailed(ctx context.Context, d dialled) {
 	why := cause.Of(d.err)
 	var refused *socket.HandshakeError
 	answered := errors.As(d.err, &refused)
-	dead := c.opts.Credential != nil && answered &&
-		(refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden)
+	var missing *protocol.DeniedError
+	if errors.As(d.err, &missing) {
+		why = cause.Auth
+	}
+	dead := c.opts.Credential != nil && (missing != nil || answered &&
+		(refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden))
 	canceled := errors.Is(d.err, context.Canceled)
 	end := account.End{
 		Failed:   !canceled && !dead, // with a dead credential nobody goes on to the next probe
@@ -215,9 +231,12 @@ func (c *Conn) onDialFailed(ctx context.Context, d dialled) {
 	}
 	switch {
 	case dead: // before anybody else has a turn
-		c.opts.Credential.Refused(a.changes)
+		c.dead(a.changes)
 	case c.opts.Credential != nil:
 		c.opts.Credential.GivenUp(c.slot)
+	}
+	if answered && refused.Status == c.limits.Crowded {
+		c.opts.Share.Crowded()
 	}
 	a.seat.Leave(end)
 	if !canceled {
@@ -272,8 +291,8 @@ func (c *Conn) onRenewed(r renewed) {
 			continue
 		}
 		if r.err == nil && r.ordered == c.order.Credential { // else a newer one is there or to come, or it is fetched at the next dial
-			l.sock.Hide(r.endpoint.Token)
-			l.renew(r.endpoint)
+			l.Socket.Hide(r.endpoint.Token)
+			l.Renew(r.endpoint)
 		}
 		if c.renewing > 0 {
 			continue

@@ -2,30 +2,40 @@ package conn
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"feedmux/internal/account"
 	"feedmux/internal/cause"
+	"feedmux/internal/protocol"
+	"feedmux/internal/reader"
 	"feedmux/internal/slots"
+	"feedmux/internal/socket"
 	"feedmux/internal/topic"
 )
 
-func (c *Conn) onEnded(ctx context.Context, e ended) {
-	l := e.life
-	close(l.over)
-	l.sock.Close()
+func (c *Conn) onEnded(ctx context.Context, e reader.Ended) {
+	l := c.of(e.Reader)
+	l.Over()
+	if s := c.opts.Stream; s != nil {
+		s.Ended()
+	}
 	why, err := l.ending, l.endErr
 	if why == "" {
-		why, err = l.judge(e), e.err
+		why, err = c.judge(l, e), e.Err
 	}
-	end := account.End{PeerGone: l.sock.PeerGone()}
+	if c.opts.Credential != nil && l.liveSince.IsZero() {
+		c.opts.Credential.GivenUp(c.slot)
+	}
+	end := account.End{PeerGone: l.Socket.PeerGone()}
 	if !l.liveSince.IsZero() {
 		end.Lived = time.Since(l.liveSince)
 	}
-	switch l.ending {
-	case cause.Drain, cause.Renewed:
-	case cause.ServerAsked: // an upstream that asks again and again is no better than one that closes
+	switch {
+	case l.denied: // nobody goes on to the next probe with it
+	case l.ending == cause.Drain, l.ending == cause.Renewed:
+	case l.ending == cause.ServerAsked: // an upstream that asks again and again is no better than one that closes
 		end.Failed = end.Lived < c.opts.Backoff.Settle
 	default:
 		end.Failed = true
@@ -33,40 +43,40 @@ func (c *Conn) onEnded(ctx context.Context, e ended) {
 	switch l {
 	case c.next:
 		l.seat.Leave(end)
-		c.abandon(e, why, end)
+		c.abandon(l, e, why, end)
 	case c.last:
 		l.seat.Leave(end)
-		c.release(e, why, end)
+		c.release(l, e, why, end)
 	default:
-		c.onServingEnded(ctx, e, why, err, end)
+		c.onServingEnded(ctx, l, e, why, err, end)
 	}
 }
 
 // onServingEnded goes on after the life that served.
-func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err error, end account.End) {
-	l := e.life
+func (c *Conn) onServingEnded(ctx context.Context, l *life, e reader.Ended, why cause.Cause, err error, end account.End) {
 	now := time.Now()
 	if l.ending == "" {
 		if guilty := l.asks.LifeEnded(now, !l.liveSince.IsZero() || !c.opts.Share.Probing()); guilty != nil {
 			c.refuse(guilty, "the upstream ends each connection that asks for it: "+err.Error(), now)
 		}
 	}
-	l.release(c.opts.Publisher) // what it holds back was received, and the one before is as good as gone
+	l.Release() // what it holds back was received, and the one before is as good as gone
 	if c.left != nil {
-		c.left.release(c.opts.Publisher)
+		c.left.Release()
 		c.left = nil
 	}
+	c.wasFull = l.full
 	c.life = nil
 	c.current.Store(nil)
 	if c.next != nil && c.next.ending == "" && !c.next.mute {
 		l.seat.Leave(end)
 		c.settleBackoff(end)
-		c.up <- slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Heir: c.next.asks.Inherited(l.asks)}
+		c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: e.LastFrame, Cause: why, Heir: c.next.asks.Inherited(l.asks)}
 		c.inherit()
 		return
 	}
 	if c.next != nil { // it is as good as gone, too: only its last events are awaited, and nobody else brings what it holds back
-		c.next.release(c.opts.Publisher)
+		c.next.Release()
 		c.last, c.next = c.next, nil
 	}
 	waiting := c.attempt // of a hand-over
@@ -82,9 +92,14 @@ func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err
 	if end.Failed {
 		c.retryAt = c.afterFailure(now)
 	}
+	if again := now.Add(c.opts.Share.Hold()); l.full && again.After(c.retryAt) {
+		c.retryAt = again // until then the upstream may count what the lives before had
+	}
 	c.moveAt = c.retryAt // an upstream that asks each new life to move is waited for, too
-	c.up <- slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why}
+	c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: e.LastFrame, Cause: why}
 	switch {
+	case l.denied && len(c.order.Topics) > 0 && ctx.Err() == nil && (waiting == nil || waiting.seat == nil):
+		c.setState(slots.Parked, why, err)
 	case waiting == nil || waiting.seat == nil:
 		c.rest(ctx, why, err)
 	case !waiting.opened && (!waiting.seat.Placed() || len(c.order.Topics) == 0):
@@ -105,7 +120,7 @@ func (c *Conn) onServingEnded(ctx context.Context, e ended, why cause.Cause, err
 // refuse says that a topic cannot be asked for. The next life does not, even if it begins before the order that says so.
 func (c *Conn) refuse(t *topic.Topic, reason string, now time.Time) {
 	c.up <- slots.TopicNews{Slot: c.slot, Credential: c.order.Credential, News: topic.News{Topics: []*topic.Topic{t}, State: topic.Refused, Reason: reason, At: now}}
-	c.order.Topics = slices.DeleteFunc(slices.Clone(c.order.Topics), func(other *topic.Topic) bool { return other == t })
+	c.order.Topics = slices.DeleteFunc(slices.Clone(c.order.Topics), func(other *topic.Topic) bool { return other.Is(t) })
 }
 
 // settleBackoff takes what a life that ended means for later delays.
@@ -155,10 +170,26 @@ func (c *Conn) rest(ctx context.Context, why cause.Cause, err error) {
 // shortest of the usual limits, 30 s, less what clocks differ.
 const idleFor = 29 * time.Second
 
-// judge names the cause of an end that was not ours.
-func (l *life) judge(e ended) cause.Cause {
-	why := cause.Of(e.err)
-	quiet := time.Since(l.sock.LastRead())
+// judge names the cause of an end that was not ours, and draws the consequences that reach beyond the slot.
+func (c *Conn) judge(l *life, e reader.Ended) cause.Cause {
+	var closed *socket.CloseError
+	if judge, ok := c.opts.Protocol.(protocol.CloseJudge); ok && errors.As(e.Err, &closed) {
+		switch judge.JudgeClose(closed.Code, closed.Reason) {
+		case protocol.Unanswered:
+			return cause.PingTimeout
+		case protocol.Duplicate:
+			c.opts.Share.Pause(yieldFor) // whoever it is would be closed by our next dial
+			return cause.Duplicate
+		case protocol.Denied:
+			return c.refused(l)
+		}
+	}
+	var denied *protocol.DeniedError
+	if errors.As(e.Err, &denied) {
+		return c.refused(l)
+	}
+	why := cause.Of(e.Err)
+	quiet := time.Since(l.Socket.LastRead())
 	if !l.wrote.IsZero() {
 		quiet = min(quiet, time.Since(l.wrote))
 	}
@@ -169,4 +200,21 @@ func (l *life) judge(e ended) cause.Cause {
 		return cause.ServerAsked // it had said so
 	}
 	return why
+}
+
+// yieldFor is how long we leave the field to somebody else who uses our credential, where the upstream allows one
+// connection for each. It is the longest pause that an account makes.
+const yieldFor = 15 * time.Minute
+
+// refused notes that the upstream ended the life because of its credential, and names the cause. Nobody dials with that
+// again.
+func (c *Conn) refused(l *life) cause.Cause {
+	if c.opts.Credential != nil {
+		l.denied = true
+		c.dead(l.changes)
+	}
+	if l.liveSince.IsZero() {
+		return cause.Auth
+	}
+	return cause.TokenExpired
 }

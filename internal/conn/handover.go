@@ -3,7 +3,6 @@ package conn
 import (
 	"context"
 	"errors"
-	"iter"
 	"slices"
 	"time"
 
@@ -11,20 +10,16 @@ import (
 	"feedmux/internal/cause"
 	"feedmux/internal/overlap"
 	"feedmux/internal/protocol"
+	"feedmux/internal/reader"
 	"feedmux/internal/slots"
 	"feedmux/internal/socket"
 	"feedmux/internal/topic"
-	"feedmux/shard"
 )
 
 // A hand-over, the same for every cause: a turn to dial is taken first. Where a place is free, the new life opens while the old
 // one serves; its events are held back (package overlap). Once it has confirmed what the old one had, the old one is sent
 // Close and read to its FIN, for two seconds at most, and what was held back follows. Where no place is free, the old one
 // is closed first and its place passes on: then there is a gap, and it is announced.
-
-// errTooFarAhead ends a new life: more was to be held back than there is room for. The old life goes on, so nothing is
-// lost but the time.
-var errTooFarAhead = errors.New("more events than can be held back came before the hand-over was done")
 
 // handOverWithin is how long a new life may take to confirm what the old one has. Then it is given up and tried again later,
 // while the old one serves on.
@@ -36,9 +31,6 @@ const (
 	linger      = 500 * time.Millisecond
 	closeWithin = 2 * time.Second
 )
-
-// joint is what the two lives of a hand-over share.
-type joint = overlap.Overlap[shard.Topic]
 
 // mustMove says why the life that serves must be handed over, if it must, and by when.
 func (c *Conn) mustMove() (why cause.Cause, by time.Time) {
@@ -72,13 +64,13 @@ func (c *Conn) considerHandOver(ctx context.Context, now time.Time) {
 		return
 	}
 	c.begin(ctx, a, account.Request{
-		Slot: c.slot, HandOver: true, Deadline: by, Free: c.opts.Protocol.Limits().Overlap == protocol.Free,
+		Slot: c.slot, HandOver: true, Deadline: by, Free: c.limits.Overlap == protocol.Free,
 	})
 }
 
 // closeFirst says whether the old life must end before the new one is dialled.
 func (c *Conn) closeFirst(a *attempt) bool {
-	return !a.seat.Placed() || c.opts.Protocol.Limits().Overlap == protocol.Never
+	return !a.seat.Placed() || c.limits.Overlap == protocol.Never
 }
 
 // standBy lets a new life get ready beside the one that serves.
@@ -87,9 +79,9 @@ func (c *Conn) standBy(ctx context.Context, l *life) {
 	// in an order that nobody knows.
 	j := overlap.New(overlap.MaxHeld, c.life.asks.Carried())
 	c.life.asks.Freeze(true)
-	l.joint, l.newer = j, true
+	l.Join(j, true)
 	l.giveUpAt = time.Now().Add(handOverWithin)
-	c.life.join(j)
+	c.life.Join(j, false)
 	c.next = l
 	c.start(ctx, l)
 	c.pump(l, time.Now())
@@ -115,10 +107,10 @@ func (c *Conn) takeOver() {
 	why, _ := c.mustMove()
 	c.life, c.last, c.next = l, old, nil
 	c.current.Store(l)
-	l.joint.Closing()
+	l.Closing()
 	old.ending, old.heirs = why, l.asks.Inherited(old.asks)
 	c.serve(l, slots.Live, why)
-	old.sock.Leave(1000, "")
+	old.Socket.Leave(1000, "")
 }
 
 // serve tells that a life serves now, and all that is known of its topics.
@@ -129,20 +121,20 @@ func (c *Conn) serve(l *life, s slots.State, why cause.Cause) {
 }
 
 // release ends a hand-over when the old life has ended: what was held back follows.
-func (c *Conn) release(e ended, why cause.Cause, end account.End) {
+func (c *Conn) release(old *life, e reader.Ended, why cause.Cause, end account.End) {
 	c.last = nil
 	c.settleBackoff(end)
 	c.catchUp()
 	if end.Failed {
 		c.moveAt = slices.MaxFunc([]time.Time{c.moveAt, c.afterFailure(time.Now())}, time.Time.Compare)
 	}
-	news := slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true}
+	news := slots.LifeEnded{Slot: c.slot, Life: old.Number, LastFrame: e.LastFrame, Cause: why, Replaced: true}
 	var closed *socket.CloseError
-	if !errors.As(e.err, &closed) && !errors.Is(e.err, socket.ErrNoClose) {
-		news.Heir = e.life.heirs // nobody knows for how long it had been deaf
+	if !errors.As(e.Err, &closed) && !errors.Is(e.Err, socket.ErrNoClose) {
+		news.Heir = old.heirs // nobody knows for how long it had been deaf
 	}
 	if c.life != nil {
-		c.life.release(c.opts.Publisher)
+		c.life.Release()
 	}
 	c.up <- news
 }
@@ -157,7 +149,7 @@ func (c *Conn) inherit() {
 	l := c.next
 	c.life, c.next = l, nil
 	c.current.Store(l)
-	l.release(c.opts.Publisher)
+	l.Release()
 	state := slots.Live
 	if l.liveSince.IsZero() {
 		state = slots.Opening
@@ -167,13 +159,13 @@ func (c *Conn) inherit() {
 
 // abandon ends a hand-over whose new life has ended. While the old one serves on it brings what was held back; once it ends,
 // nobody does.
-func (c *Conn) abandon(e ended, why cause.Cause, end account.End) {
+func (c *Conn) abandon(l *life, e reader.Ended, why cause.Cause, end account.End) {
 	c.next = nil
-	c.up <- slots.LifeEnded{Slot: c.slot, LastFrame: e.lastFrame, Cause: why, Replaced: true, Alone: e.life.ceded}
+	c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: e.LastFrame, Cause: why, Replaced: true, Alone: l.ceded}
 	if c.life.ending != "" {
-		c.left = e.life
+		c.left = l
 	} else {
-		c.life.join(nil)
+		c.life.Join(nil, false)
 		c.life.asks.Freeze(false)
 		c.ask(c.life)
 	}
@@ -181,19 +173,10 @@ func (c *Conn) abandon(e ended, why cause.Cause, end account.End) {
 	c.moveAt = c.afterFailure(time.Now())
 }
 
-// join begins or ends a life's part in a hand-over as the old one.
-func (l *life) join(j *joint) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.joint, l.newer = j, false
-}
-
 // cede makes topics the new life's alone that it has confirmed and the old one has not: they would be held back for as long
 // as the hand-over takes, and nobody else brings them.
 func (c *Conn) cede(l *life, confirmed []*topic.Topic) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := c.opts.Publisher.Batch()
+	var alone []*topic.Topic
 	for _, t := range confirmed {
 		if c.life.asks.IsConfirmed(t.Name) {
 			continue
@@ -201,56 +184,8 @@ func (c *Conn) cede(l *life, confirmed []*topic.Topic) {
 		if l.ceded == nil {
 			l.ceded = make(map[*topic.Topic]bool)
 		}
-		l.ceded[t] = true
-		l.goOnLocked(b, slices.Values(l.joint.Cede(t.Name)))
+		l.ceded[t.Self()] = true
+		alone = append(alone, t)
 	}
-	b.Flush() // nothing may come before these
-}
-
-// release lets a life's held events go on, before those that it reads from now on. Only the Conn calls it.
-func (l *life) release(p topic.Publisher) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.joint == nil || !l.newer {
-		return
-	}
-	b := p.Batch() // the life's own is its reader's
-	l.goOnLocked(b, l.joint.Release(time.Now()))
-	b.Flush()
-}
-
-// goOnLocked keeps away from what is the reader's own: the Conn may call it.
-func (l *life) goOnLocked(b topic.Batch, held iter.Seq[overlap.Event[shard.Topic]]) {
-	var event topic.Event
-	n := 0
-	for e := range held {
-		r := l.routes[e.Topic]
-		if r == nil || !r.topic.CarriedBy(l.slot) {
-			continue // it is not wanted any more
-		}
-		event = l.event(r.topic, e.ID, e.Payload, e.Received)
-		b.Add(&event)
-		n++
-	}
-	if n > 0 {
-		l.tally.Add(n, event.Received)
-	}
-}
-
-// joinLocked says whether an event goes on at once; if not, whether there was room to hold it back, where it must be.
-func (l *life) joinLocked(t *topic.Topic, e *protocol.Event, received time.Time) (on, room bool) {
-	if !l.newer {
-		if on = l.joint.Old(t.Name, e.ID, e.Payload); !on {
-			l.tally.Skip("late")
-		}
-		return on, true
-	}
-	v, over := l.joint.New(overlap.Event[shard.Topic]{Topic: t.Name, ID: e.ID, Payload: e.Payload, Received: received})
-	if over {
-		l.joint = nil
-	}
-	if v == overlap.Overdue {
-		l.goOnLocked(l.batch, l.joint.Release(time.Now()))
-	}
-	return v == overlap.Pass || v == overlap.Overdue, v != overlap.NoRoom
+	l.Cede(alone)
 }

@@ -1,40 +1,58 @@
 package conn
 
 import (
+	"errors"
 	"time"
 
 	"feedmux/internal/cause"
+	"feedmux/internal/protocol"
+	"feedmux/internal/reader"
 	"feedmux/internal/slots"
+	"feedmux/internal/topic"
 )
 
-func (c *Conn) onHeard(h heard) {
-	l := h.life
+func (c *Conn) onHeard(h reader.Heard) {
+	l := c.of(h.Reader)
 	if l == c.last {
 		return // its topics are another life's
 	}
-	if h.live && l.liveSince.IsZero() {
-		l.liveSince = h.at
+	if h.Live && l.liveSince.IsZero() {
+		l.liveSince = h.At
 		l.seat.Live()
+		c.accepted(l.changes)
+		switch {
+		case c.opts.Stream != nil:
+			c.opts.Stream.Live()
+		case c.limits.Answers == protocol.Unasked:
+			c.listening(l, h.At, topic.Filled{})
+		}
 		if l == c.life && c.state == slots.Opening {
 			c.setState(slots.Live, "", nil)
 		}
 	}
-	if h.pong && l.pings.Answered() {
-		c.up <- slots.PongNews{Slot: c.slot, RTT: h.at.Sub(l.pings.Sent)}
+	if h.Pong && l.pings.Answered() {
+		c.up <- slots.PongNews{Slot: c.slot, RTT: h.At.Sub(l.pings.Sent)}
 	}
-	for _, s := range h.settled {
+	for _, s := range h.Settled {
 		c.report(l, l.asks.Settle(s, l, time.Now()))
 	}
-	c.report(l, l.asks.ByEvent(h.first, h.at))
+	c.report(l, l.asks.ByEvent(h.First, h.At))
+	for _, w := range h.Words {
+		c.up <- slots.WordsNews{Slot: c.slot, Life: l.Number, Kind: w.Kind, Text: w.Text, At: h.At}
+	}
 	c.sayFull(l)
 	if l.ending != "" {
 		return
 	}
-	l.asks.Reply(h.frames)
-	if h.move && l.move == "" {
+	if h.Full {
+		c.tooMany(l)
+		return
+	}
+	l.asks.Reply(h.Frames)
+	if h.Move && l.move == "" {
 		l.move = cause.ServerAsked
-		if within := c.opts.Protocol.Limits().MoveWithin; within > 0 {
-			l.moveBy = h.at.Add(within)
+		if within := c.limits.MoveWithin; within > 0 {
+			l.moveBy = h.At.Add(within)
 		}
 		if l == c.life && c.state == slots.Opening { // it has nothing to hand over
 			c.leave(l, cause.ServerAsked, 1000)
@@ -53,6 +71,19 @@ func (c *Conn) sayFull(l *life) {
 		return
 	}
 	if n := l.asks.TakeFull(); n > 0 {
-		c.up <- slots.FullNews{Slot: c.slot, Capacity: n}
+		c.up <- slots.FullNews{Slot: c.slot, Life: l.Number, Capacity: n}
 	}
+}
+
+var errFull = errors.New("the upstream did not take all topics, and did not say which")
+
+// tooMany ends a life on which the upstream did not take all topics, nobody knows which: it may still count those of the
+// life before. If that is not it, the next life gets fewer.
+func (c *Conn) tooMany(l *life) {
+	if l == c.life && c.wasFull {
+		n := len(c.order.Topics)
+		c.up <- slots.FullNews{Slot: c.slot, Life: c.lives + 1, Capacity: max(n-c.opts.SubscribeBatch, n/2, 1)}
+	}
+	l.full = true
+	c.fail(l, cause.RateLimited, errFull)
 }

@@ -9,8 +9,12 @@ import (
 	"feedmux/internal/account"
 	"feedmux/internal/credential"
 	"feedmux/internal/protocol"
+	"feedmux/internal/reader"
+	"feedmux/internal/resume"
+	"feedmux/internal/tally"
 	"feedmux/internal/topic"
 	"feedmux/limiter"
+	"feedmux/shard"
 )
 
 // Options are what the connections of one feed have in common. Everything without a note is required.
@@ -28,10 +32,21 @@ type Options struct {
 	PingInterval time.Duration
 	PingJitter   float64 // share of the interval
 	PingTimeout  time.Duration
-	Silence      time.Duration // a life on which nothing came for so long ends; 0: never
+	Silence      time.Duration // a life on which nothing came for so long ends; 0: as the protocol says
 	Backoff      limiter.Backoff
 	MaxMessage   int           // bytes; longer messages are skipped and counted
 	MaxAge       time.Duration // lives of about this age are handed over; 0: never
+
+	// Asides are what events may name though nobody wants it, as a protocol.Narrator says; nil: there are none.
+	Asides map[shard.Topic]*topic.Topic
+	// Branch gives the form of a topic for the values that an event brings; nil: no event of this protocol has values.
+	Branch reader.Branch
+
+	// Stream is where all events go, of an upstream that keeps what it sent, and nobody else's; nil: it keeps nothing. Such a
+	// feed has one connection, and the upstream lets no other overlap with it.
+	Stream *resume.Stream
+	// Tally counts what the Stream does; nil: there is none.
+	Tally *tally.Counter
 
 	// Credential is what the feed dials with; nil: nothing that could be refused and then change.
 	Credential *credential.Credential
@@ -49,6 +64,8 @@ func (o *Options) Check() error {
 		return errors.New("a protocol, a share of an account and a publisher are needed")
 	case o.Connections < 1 || o.Connections > o.Share.Limit():
 		return errors.New("connections must be from 1 to the share's")
+	case o.Stream != nil && (o.Connections != 1 || o.Protocol.Limits().Overlap != protocol.Never):
+		return errors.New("a feed with a stream has one connection at a time")
 	case o.SubscribeBatch < 1 || o.SubscribeRate.N < 1:
 		return errors.New("subscribe batch and rate must be 1 or more")
 	case o.PingInterval <= 0 || o.PingTimeout <= 0 || o.DialTimeout <= 0:

@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"feedmux/internal/asks"
 	"feedmux/internal/cause"
+	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/slots"
 	"feedmux/limiter"
 )
@@ -13,11 +15,11 @@ import (
 func TestAnOrderDoesNotChangeWhyALifeEnds(t *testing.T) {
 	o := Options{
 		Feed: "f", Connections: 1, SubscribeBatch: 1, SubscribeRate: limiter.Window{N: 1, Per: time.Second},
-		PingInterval: time.Minute,
+		PingInterval: time.Minute, Protocol: pubsub.New(pubsub.Options{}),
 	}
 	news := make(chan slots.News, 1)
 	c := New(&o, 0, news, time.Now())
-	c.state, c.life = slots.Live, lifeOf(0, &counting{})
+	c.state, c.life = slots.Live, &life{asks: asks.New(1, o.SubscribeRate, &asks.Culprits{})}
 	c.life.ending = cause.PingTimeout
 	c.onOrder(t.Context(), slots.Order{})
 	if c.life.ending != cause.PingTimeout || c.state != slots.Live || len(news) != 0 {

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // answering is a feed whose loop says s.
 func answering(s pool.Status) Feed {
-	return Feed{s.Feed, func(_ context.Context, ledger bool) (pool.Status, error) {
+	return Feed{Name: s.Feed, Status: func(_ context.Context, ledger bool) (pool.Status, error) {
 		if !ledger {
 			s.Ledger = nil
 		}
@@ -32,7 +32,7 @@ func answering(s pool.Status) Feed {
 
 // stuck is a feed whose loop does not turn.
 func stuck(name string) Feed {
-	return Feed{name, func(ctx context.Context, _ bool) (pool.Status, error) {
+	return Feed{Name: name, Status: func(ctx context.Context, _ bool) (pool.Status, error) {
 		<-ctx.Done()
 		return pool.Status{}, ctx.Err()
 	}}
@@ -78,6 +78,7 @@ func twitch() pool.Status {
 			Dials:       map[string]uint64{"ok": 3, "refused": 1},
 			Disconnects: map[cause.Cause]uint64{cause.Reset: 1},
 			Skipped:     map[string]uint64{"unknown_topic": 2, "too_big": 5},
+			Odd:         map[string]uint64{"high_low": 3},
 			Gaps:        map[cause.Cause]uint64{cause.Reset: 50},
 			GapTime:     pool.Seconds(90 * time.Second),
 			DialWait:    pool.Histogram{Counts: [12]uint64{0: 1, 6: 2, 11: 1}, Sum: pool.Seconds(125 * time.Second)},

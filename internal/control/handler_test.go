@@ -119,7 +119,7 @@ func TestProfilesAreThereOnlyWhereAskedFor(t *testing.T) {
 
 func TestFewLedgersAreShownAtOnce(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	h := Handler(options(Feed{"slow", func(_ context.Context, ledger bool) (pool.Status, error) {
+	h := Handler(options(Feed{Name: "slow", Status: func(_ context.Context, ledger bool) (pool.Status, error) {
 		if ledger {
 			entered <- struct{}{}
 			<-leave

@@ -24,7 +24,7 @@ func TestHealthyWhileEveryLoopTurns(t *testing.T) {
 
 func TestALoopThatIsSlowButTurnsIsHealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := options(Feed{"slow", func(ctx context.Context, _ bool) (pool.Status, error) {
+		o := options(Feed{Name: "slow", Status: func(ctx context.Context, _ bool) (pool.Status, error) {
 			time.Sleep(patience - time.Millisecond)
 			return pool.Status{}, ctx.Err()
 		}})

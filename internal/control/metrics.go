@@ -24,7 +24,7 @@ type collector struct {
 	topics, capacity                      series
 	dials, disconnects                    series
 	events, lastEvent, published, dropped series
-	gaps, gapSeconds                      series
+	odd, gaps, gapSeconds, tokenDies      series
 	bufferBytes, bufferOldest, natsUp     series
 	natsRefused, noticesDropped           series
 	build                                 series
@@ -63,10 +63,14 @@ func newCollector(o *Options) *collector {
 		"Events handed to NATS.", "feed"))
 	c.dropped = counter(desc("dropped_total",
 		"Messages and events that went nowhere, by reason.", "feed", "reason"))
+	c.odd = counter(desc("odd_events_total",
+		"Events that contradict themselves or what came before, by kind.", "feed", "kind"))
 	c.gaps = counter(desc("gaps_total",
 		"Times that a confirmed topic went dark, or that events of one may not have reached NATS, by cause.", "feed", "cause"))
 	c.gapSeconds = counter(desc("gap_seconds_total",
 		"Time that confirmed topics were dark: the sum of the gaps that have closed.", "feed"))
+	c.tokenDies = gauge(desc("token_expiry_timestamp_seconds",
+		"When the token that the feed dials with dies, or died, in Unix time; absent where nobody knows.", "feed"))
 	c.pingRTT = histogram{desc("ping_rtt_seconds",
 		"Time from a ping to its answer.", "feed")}
 	c.bufferBytes = gauge(desc("buffer_bytes",
@@ -99,6 +103,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 
 	c.build.send(to, 1, c.o.Version, runtime.Version())
+	for _, f := range c.o.Feeds {
+		if f.TokenDies != nil {
+			c.tokenDies.send(to, float64(f.TokenDies().Unix()), f.Name)
+		}
+	}
 	if a.err == nil {
 		c.bufferBytes.send(to, float64(a.delivery.BufferBytes))
 		c.bufferOldest.send(to, a.delivery.OldestSeconds)
@@ -164,6 +173,7 @@ func (c *collector) collectFeed(to chan<- prometheus.Metric, s *pool.Status) {
 		last = float64(n.LastEvent.UnixMilli()) / 1e3
 	}
 	c.lastEvent.send(to, last, s.Feed)
+	sendEach(to, c.odd, s.Feed, n.Odd)
 	c.gapSeconds.send(to, time.Duration(n.GapTime).Seconds(), s.Feed)
 	c.pingRTT.send(to, n.PingRTT, s.Feed)
 }

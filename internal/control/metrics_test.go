@@ -54,6 +54,7 @@ func TestMetricsSayWhatTheLoopsSaid(t *testing.T) {
 		Dropped:   map[string]map[string]uint64{"twitch": {"buffer_full": 7, "too_big": 1}},
 		Gaps:      map[string]map[string]uint64{"twitch": {"nats_broke": 4}},
 	})
+	o.Feeds[0].TokenDies = func() time.Time { return time.Unix(1_800_000_000, 0) }
 	got := scrape(t, Handler(o))
 	wantSeries(t, got, map[string]string{
 		`feedmux_account_connections{account="pubsub-edge.twitch.tv"}`: "3",
@@ -79,9 +80,11 @@ func TestMetricsSayWhatTheLoopsSaid(t *testing.T) {
 		`feedmux_gaps_total{cause="reset",feed="twitch"}`:             "50",
 		`feedmux_last_event_timestamp_seconds{feed="twitch"}`:         "1.70000000025e+09",
 		`feedmux_nats_connected`:                                      "1",
+		`feedmux_odd_events_total{feed="twitch",kind="high_low"}`:     "3",
 		`feedmux_ping_rtt_seconds_count{feed="twitch"}`:               "7",
 		`feedmux_ping_rtt_seconds_sum{feed="twitch"}`:                 "0.14",
 		`feedmux_published_total{feed="twitch"}`:                      "4190",
+		`feedmux_token_expiry_timestamp_seconds{feed="twitch"}`:       "1.8e+09",
 		`feedmux_topics{feed="twitch",state="confirmed"}`:             "96",
 		`feedmux_topics{feed="twitch",state="refused"}`:               "1",
 	})

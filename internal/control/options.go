@@ -30,6 +30,8 @@ type Feed struct {
 	Name string
 	// Status fails when the pool's loop does not turn within ctx. What it returns is the caller's to keep.
 	Status func(ctx context.Context, ledger bool) (pool.Status, error)
+	// TokenDies is when the token dies, or died, that the feed dials with. nil: nobody knows.
+	TokenDies func() time.Time
 }
 
 // Delivery is what became of the events after they left the feeds. Its counters only grow.

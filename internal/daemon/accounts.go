@@ -13,6 +13,7 @@ import (
 
 	"feedmux/internal/account"
 	"feedmux/internal/config"
+	"feedmux/internal/protocol"
 	"feedmux/internal/state"
 )
 
@@ -20,7 +21,7 @@ import (
 type accounts map[string]*account.Account
 
 // share gives a feed its share of its account, which is made for the first feed that asks.
-func (a accounts) share(f *config.Feed, dir *state.Dir, log *slog.Logger) (*account.Share, error) {
+func (a accounts) share(f *config.Feed, limits protocol.Limits, dir *state.Dir, log *slog.Logger) (*account.Share, error) {
 	of := a[f.Account]
 	if of == nil {
 		connections := f.Limits.Connections
@@ -30,7 +31,7 @@ func (a accounts) share(f *config.Feed, dir *state.Dir, log *slog.Logger) (*acco
 		of = account.New(account.Options{
 			Name: f.Account, Connections: connections,
 			Dials: Window(f.Dial.Rate), InFlight: f.Dial.InFlight, Hold: f.Limits.Hold,
-			Backoff: backoffOf(f), Seed: seed(),
+			Backoff: backoffOf(f, limits), Seed: seed(),
 			Journal: newJournal(f.Account, dir, log),
 		})
 		a[f.Account] = of

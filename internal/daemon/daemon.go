@@ -13,17 +13,11 @@ import (
 	"time"
 
 	"feedmux/internal/config"
-	"feedmux/internal/conn"
 	"feedmux/internal/control"
-	"feedmux/internal/credential"
 	"feedmux/internal/embedded"
-	"feedmux/internal/protocol"
-	"feedmux/internal/secret"
 	"feedmux/internal/sink"
 	"feedmux/internal/state"
-	"feedmux/internal/subject"
 	"feedmux/pool"
-	"feedmux/shard"
 )
 
 // turnWithin is how long a loop may take to answer before it counts as stuck.
@@ -36,8 +30,8 @@ type Options struct {
 	Log     *slog.Logger
 	Version string
 
-	// Protocol makes the protocol of a feed. The secret is the feed's, or nil.
-	Protocol func(*config.Feed, *secret.Secret) (protocol.Protocol, error)
+	// Dialects are the protocols that feeds name.
+	Dialects map[string]Dialect
 }
 
 // Daemon is everything that runs for one configuration.
@@ -50,12 +44,6 @@ type Daemon struct {
 	http     net.Listener     // nil where it is off
 	core     *sink.Core
 	feeds    []feed
-}
-
-type feed struct {
-	name   string
-	pool   *pool.Pool
-	secret *secret.Secret // nil: it has none
 }
 
 // New makes everything and opens what others connect to, but runs nothing yet. On an error nothing is left open.
@@ -83,7 +71,6 @@ func New(o Options) (d *Daemon, err error) {
 		if err != nil {
 			return d, fmt.Errorf("feed %s: %w", f.Name, err)
 		}
-		feed.pool.Want(Wanted(f))
 		d.feeds = append(d.feeds, feed)
 	}
 	return d, nil
@@ -166,87 +153,13 @@ func (d *Daemon) startNATS() error {
 // subjectRoots are the first tokens of all subjects that feeds publish on.
 func (d *Daemon) subjectRoots() (roots []string, err error) {
 	for _, f := range d.Config.Feeds {
-		t, err := subject.Parse(f.Subject)
+		s, err := d.Dialects[f.Protocol].SubjectsOf(f)
 		if err != nil {
 			return nil, err
 		}
-		roots = append(roots, t.Root())
+		roots = append(roots, s.Template().Root())
 	}
 	return roots, nil
-}
-
-func (d *Daemon) newFeed(f *config.Feed) (feed, error) {
-	template, err := subject.Parse(f.Subject)
-	if err != nil {
-		return feed{}, err
-	}
-	placement, err := Placement(f)
-	if err != nil {
-		return feed{}, err
-	}
-	share, err := d.accounts.share(f, d.state, d.Log)
-	if err != nil {
-		return feed{}, err
-	}
-	made := feed{name: f.Name, secret: secretOf(f, d.Log)}
-	p, err := d.Protocol(f, made.secret)
-	if err != nil {
-		return feed{}, err
-	}
-	overflow, err := overflowOf(f)
-	if err != nil {
-		return feed{}, err
-	}
-	var known *credential.Credential
-	if made.secret != nil {
-		known = &credential.Credential{}
-	}
-	made.pool, err = pool.New(pool.Options{
-		Conn: conn.Options{
-			Feed:           f.Name,
-			Protocol:       p,
-			Share:          share,
-			Credential:     known,
-			Connections:    f.Limits.Connections - f.Limits.Reserve,
-			SubscribeBatch: f.Limits.SubscribeBatch,
-			SubscribeRate:  Window(f.Limits.SubscribeRate),
-			DialTimeout:    f.Dial.Timeout,
-			PingInterval:   f.Ping.Interval,
-			PingJitter:     f.Ping.Jitter,
-			PingTimeout:    f.Ping.Timeout,
-			Silence:        f.Ping.Silence,
-			Backoff:        backoffOf(f),
-			MaxMessage:     f.MaxMessage,
-			MaxAge:         f.MaxAge,
-			Seed:           seed(),
-		},
-		Name: f.Protocol,
-		Sink: d.core.Feed(f.Name),
-		Log:  d.Log,
-
-		Subject:             func(t shard.Topic) (string, error) { return template.Subject(f.Name, string(t)) },
-		NoticeSubject:       noticeSubject(f.Name),
-		TopicsPerConnection: f.Limits.TopicsPerConnection,
-		Placement:           placement,
-		Overflow:            overflow,
-		Dwell:               f.Dwell,
-		Last:                d.lastSnapshot(f.Name),
-	})
-	return made, err
-}
-
-// noticeSubject gives the subjects of a feed's notices. It cannot fail for a topic whose own subject is good.
-func noticeSubject(feed string) func(pool.NoticeKind, shard.Topic) string {
-	return func(kind pool.NoticeKind, t shard.Topic) string {
-		if kind == pool.NoticeFeed {
-			return subject.FeedNotice(feed)
-		}
-		subject, err := subject.Notice(string(kind), feed, string(t))
-		if err != nil {
-			return ""
-		}
-		return subject
-	}
 }
 
 func seed() uint64 {
@@ -281,14 +194,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	feeding, stopFeeding := context.WithCancel(ctx)
 	defer stopFeeding()
 	for _, f := range d.feeds {
-		if f.secret != nil {
-			pools.Go(func() {
-				f.secret.Watch(feeding, func() {
-					d.Log.Info("the secret has changed", "feed", f.name)
-					f.pool.CredentialChanged()
-				})
-			})
-		}
+		f.watch(feeding, &pools, d.Log)
 		pools.Go(func() {
 			if err := f.pool.Run(feeding); err != nil {
 				failures <- fmt.Errorf("feed %s: %w", f.name, err)
@@ -310,6 +216,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	stopServing()
 	others.Wait()
 	keeper.keep(context.WithoutCancel(ctx), true) // exact, now that the pools have ended
+	d.keepPositions()
 	for {
 		select {
 		case err := <-failures:

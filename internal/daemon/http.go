@@ -23,7 +23,11 @@ func (d *Daemon) handler() http.Handler {
 		o.Hosts = []string{host}
 	}
 	for _, f := range d.feeds {
-		o.Feeds = append(o.Feeds, control.Feed{Name: f.name, Status: f.pool.Status})
+		feed := control.Feed{Name: f.name, Status: f.pool.Status}
+		if f.expiry != nil {
+			feed.TokenDies = f.expiry.at
+		}
+		o.Feeds = append(o.Feeds, feed)
 	}
 	return control.Handler(o)
 }

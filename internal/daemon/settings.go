@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"feedmux/internal/config"
+	"feedmux/internal/protocol"
 	"feedmux/internal/secret"
 	"feedmux/limiter"
 	"feedmux/pool"
@@ -46,8 +47,8 @@ func overflowOf(f *config.Feed) (pool.Overflow, error) {
 	return 0, fmt.Errorf("feed %s: overflow %q is not known", f.Name, f.Overflow)
 }
 
-func backoffOf(f *config.Feed) limiter.Backoff {
-	return limiter.Backoff{Base: f.Backoff.Base, Max: f.Backoff.Max, Settle: f.Backoff.Settle}
+func backoffOf(f *config.Feed, limits protocol.Limits) limiter.Backoff {
+	return limiter.Backoff{Base: f.Backoff.Base, Max: f.Backoff.Max, Settle: f.Backoff.Settle, AtOnce: limits.RetryAtOnce}
 }
 
 // secretOf is the secret of a feed; nil where none is configured. That it cannot be read is a line in the log, once for

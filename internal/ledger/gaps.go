@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
+	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 )
 
@@ -16,8 +17,13 @@ type gap struct {
 	id        string
 	from      time.Time // the last frame of the life that died
 	cause     cause.Cause
+	at        GapAt
 	announced bool // as open
 	before    bool // … by the run before this one
+
+	// Once it is over.
+	to     time.Time
+	filled topic.Filled
 }
 
 // fading is a topic that left confirmed, with the gap that began then.
@@ -33,16 +39,29 @@ func (l *Ledger) darken(r *Record, from time.Time, why cause.Cause, now time.Tim
 }
 
 // wasDark announces a gap that is over already, whatever is known of the topic now.
-func (l *Ledger) wasDark(r *Record, from, to time.Time, why cause.Cause) {
+func (l *Ledger) wasDark(r *Record, n slots.GapNews) {
 	r.gaps++
-	l.gaps[why]++
-	l.gapTime += to.Sub(from)
-	l.notifyGap(r, l.newGap(from, why), GapClosed, to)
+	l.gaps[n.Cause]++
+	if n.At == AtUpstream {
+		l.gapTime += n.To.Sub(n.From)
+	}
+	g := l.newGap(n.From, n.Cause)
+	g.at, g.to, g.filled = n.At, n.To, n.Filled
+	l.notifyGap(r, g, GapClosed)
+}
+
+// Gap announces a gap of all topics in a slot that is over already. Those that nobody listened to yet had none.
+func (l *Ledger) Gap(n slots.GapNews) {
+	for _, r := range l.order {
+		if r.HasPlace() && r.Slot == n.Slot && (!r.Heard.IsZero() || !r.dark.IsZero()) {
+			l.wasDark(r, n)
+		}
+	}
 }
 
 func (l *Ledger) newGap(from time.Time, why cause.Cause) *gap {
 	l.gapID++
-	return &gap{id: fmt.Sprintf("%s:%016x:%d", l.opts.Feed, l.opts.Start, l.gapID), from: from, cause: why}
+	return &gap{id: fmt.Sprintf("%s:%016x:%d", l.opts.Feed, l.opts.Start, l.gapID), from: from, cause: why, at: AtUpstream}
 }
 
 // openGap lets a topic be dark in a gap that may have begun in an earlier run.
@@ -57,22 +76,23 @@ func (l *Ledger) openGap(r *Record, g *gap, now time.Time) {
 	}
 }
 
-// lighten says that a topic is not dark any more.
-func (l *Ledger) lighten(r *Record, now time.Time) {
+// lighten says that a topic is not dark any more, and how much of what it missed was had afterwards.
+func (l *Ledger) lighten(r *Record, filled topic.Filled, now time.Time) {
 	if !r.dark.IsZero() {
 		r.dark = time.Time{}
 		l.dark--
 	}
-	l.closeGap(r, now)
+	l.closeGap(r, filled, now)
 }
 
-func (l *Ledger) closeGap(r *Record, now time.Time) {
+func (l *Ledger) closeGap(r *Record, filled topic.Filled, now time.Time) {
 	if r.gap == nil {
 		return
 	}
 	l.version++
 	l.gapTime += now.Sub(r.gap.from)
-	l.notifyGap(r, r.gap, GapClosed, now)
+	r.gap.to, r.gap.filled = now, filled
+	l.notifyGap(r, r.gap, GapClosed)
 	r.gap = nil
 }
 
@@ -87,7 +107,7 @@ func (l *Ledger) Announce(now time.Time) (next time.Time) {
 			}
 			l.version++
 			f.gap.announced = true
-			l.notifyGap(f.record, f.gap, GapOpen, time.Time{})
+			l.notifyGap(f.record, f.gap, GapOpen)
 			if f.record.State != topic.Refused { // that was announced by itself
 				f.record.known = false
 				l.notifyTopic(f.record, f.record.State.String(), string(f.gap.cause))

@@ -80,12 +80,14 @@ func (l *Ledger) Want(topics []shard.Wanted, now time.Time) {
 	l.order = make([]*Record, 0, len(topics))
 	for _, w := range topics {
 		r := l.records[w.Topic]
-		if r == nil {
-			r = l.open(w.Topic, now)
-		}
-		if r.wanted { // listed twice: the highest priority wins
+		switch {
+		case r == nil:
+			r = l.open(w, now)
+		case r.wanted: // listed twice: the highest priority wins, and the options of the first
 			r.Priority = max(r.Priority, w.Priority)
 			continue
+		case r.Options != w.Options:
+			l.reform(r, w, now)
 		}
 		r.wanted, r.Priority = true, w.Priority
 		l.order = append(l.order, r)
@@ -102,26 +104,44 @@ func (l *Ledger) Want(topics []shard.Wanted, now time.Time) {
 	}
 }
 
-// open begins a topic's record. A topic that can never be asked for is refused at once.
-func (l *Ledger) open(name shard.Topic, now time.Time) *Record {
+// open begins a topic's record.
+func (l *Ledger) open(w shard.Wanted, now time.Time) *Record {
 	l.queue++
-	r := &Record{Topic: &topic.Topic{Name: name}, State: topic.Unplaced, Since: now, Queued: l.queue}
-	l.records[name] = r
+	r := &Record{Topic: &topic.Topic{Name: w.Topic, Options: w.Options}, State: topic.Unplaced, Since: now, Queued: l.queue}
+	l.records[w.Topic] = r
 	l.counts[topic.Unplaced]++
-	err := l.opts.Check(name)
-	if err == nil {
-		r.Subject, err = l.opts.Subject(name)
-	}
-	if err != nil {
-		l.refuse(r, err.Error(), now)
-		return r
-	}
-	l.opts.Sink.Topic(r.Topic)
+	l.admit(r, r.Topic, w, nil, now)
 	return r
 }
 
+// reform gives a topic other options. All that is known of it stays, but that it was refused.
+func (l *Ledger) reform(r *Record, w shard.Wanted, now time.Time) {
+	old := r.Options
+	if r.State == topic.Refused {
+		l.setState(r, topic.Unplaced, "", now)
+	}
+	l.admit(r, r.Form(w.Options, r.Subject), w, old, now)
+}
+
+// admit makes t the form of r's topic that is wanted. One that cannot be asked for as it is, is refused.
+func (l *Ledger) admit(r *Record, t *topic.Topic, w shard.Wanted, old any, now time.Time) {
+	r.Topic = t
+	subject, err := "", l.opts.Check(w)
+	if err == nil {
+		subject, err = l.opts.Subject(w)
+	}
+	if err != nil {
+		l.lighten(r, topic.Filled{}, now) // it is our wish that nobody listens
+		l.refuse(r, err.Error(), now)
+		return
+	}
+	t.Subject = subject
+	l.opts.Sink.Topic(t)
+	l.note(r, old)
+}
+
 func (l *Ledger) remove(r *Record, now time.Time) {
-	l.lighten(r, now) // a gap does not outlive the wish to listen
+	l.lighten(r, topic.Filled{}, now) // a gap does not outlive the wish to listen
 	if r.State == topic.Confirmed {
 		l.version++
 	}
@@ -197,9 +217,9 @@ func (l *Ledger) Unplace(r *Record, reason string, planned bool, now time.Time) 
 		l.dark++
 	}
 	if planned {
-		l.lighten(r, now)
+		l.lighten(r, topic.Filled{}, now)
 	}
-	l.closeGap(r, now) // nor does a gap go on
+	l.closeGap(r, topic.Filled{}, now) // nor does a gap go on
 	r.CarryNowhere()
 	l.setState(r, topic.Unplaced, reason, now)
 	r.known = false
@@ -208,9 +228,6 @@ func (l *Ledger) Unplace(r *Record, reason string, planned bool, now time.Time) 
 
 // refuse says that a topic will not come, until somebody changes something.
 func (l *Ledger) refuse(r *Record, reason string, now time.Time) {
-	if r.State == topic.Confirmed {
-		l.darken(r, now, cause.Auth, now)
-	}
 	l.setState(r, topic.Refused, reason, now)
 	r.CarryNowhere()
 	r.known = false
@@ -219,15 +236,20 @@ func (l *Ledger) refuse(r *Record, reason string, now time.Time) {
 
 // RefuseForNow is refuse for a topic that the upstream refused: it is asked again after RefusedFor.
 func (l *Ledger) RefuseForNow(r *Record, reason string, now time.Time) {
+	if r.State == topic.Confirmed {
+		l.darken(r, now, cause.Auth, now)
+	}
 	l.refuse(r, reason, now)
 	l.refusals = append(l.refusals, refusal{r, now})
 }
 
-// Asked says that an ask for r was written.
+// Asked says that an ask for r was written. If it was confirmed, its options have changed so that the upstream sends another
+// stream now: for a moment nobody listened.
 func (l *Ledger) Asked(r *Record, now time.Time) {
-	if r.State != topic.Confirmed {
-		l.setState(r, topic.Asked, "", now)
+	if r.State == topic.Confirmed {
+		l.darken(r, now, cause.Moved, now)
 	}
+	l.setState(r, topic.Asked, "", now)
 }
 
 // Unasked says that the answer to an ask was none. The topic may be confirmed by an event that had been on its way since
@@ -243,9 +265,12 @@ func (l *Ledger) Unasked(r *Record, reason string, now time.Time) {
 	l.setState(r, topic.Assigned, reason, now)
 }
 
-// Confirm says that the upstream sends r, and how that is known.
-func (l *Ledger) Confirm(r *Record, by topic.By, now time.Time) {
+// Confirm says that the upstream sends r, how that is known, and what became of what it sent while r was dark.
+func (l *Ledger) Confirm(r *Record, by topic.By, filled topic.Filled, now time.Time) {
 	if r.State == topic.Confirmed {
+		if r.By == topic.ByAssumed {
+			r.By = by // now it is known
+		}
 		return
 	}
 	l.setState(r, topic.Confirmed, "", now)
@@ -253,7 +278,7 @@ func (l *Ledger) Confirm(r *Record, by topic.By, now time.Time) {
 	if r.Heard.IsZero() {
 		r.Heard = now
 	}
-	l.lighten(r, now)
+	l.lighten(r, filled, now)
 	if !r.known {
 		r.known = true
 		l.notifyTopic(r, topic.Confirmed.String(), "")
@@ -266,11 +291,11 @@ func (l *Ledger) LifeEnded(n slots.LifeEnded, now time.Time) {
 		return
 	}
 	for _, r := range l.order {
-		since, inherited := n.Heir[r.Topic]
+		since, inherited := n.Heir[r.Self()]
 		if inherited && n.LastFrame.Before(since) {
-			l.wasDark(r, n.LastFrame, since, n.Cause)
+			l.wasDark(r, slots.GapNews{From: n.LastFrame, To: since, Cause: n.Cause, At: AtUpstream})
 		}
-		if inherited || n.Replaced && !n.Alone[r.Topic] || r.Slot != n.Slot {
+		if inherited || n.Replaced && !n.Alone[r.Self()] || r.Slot != n.Slot {
 			continue
 		}
 		switch r.State {
@@ -288,7 +313,7 @@ func (l *Ledger) LifeEnded(n slots.LifeEnded, now time.Time) {
 func (l *Ledger) Pardon(now time.Time) (any bool, next time.Time) {
 	for len(l.refusals) > 0 {
 		f := l.refusals[0]
-		if f.record.State == topic.Refused && f.record.Since.Equal(f.at) && l.records[f.record.Name] == f.record {
+		if l.stands(f) {
 			if at := f.at.Add(RefusedFor); now.Before(at) {
 				return any, at
 			}
@@ -304,11 +329,16 @@ func (l *Ledger) Pardon(now time.Time) (any bool, next time.Time) {
 // PardonAll makes every topic placeable again that the upstream refused.
 func (l *Ledger) PardonAll(now time.Time) {
 	for _, f := range l.refusals {
-		if f.record.State == topic.Refused && l.records[f.record.Name] == f.record {
+		if l.stands(f) {
 			l.setState(f.record, topic.Unplaced, "", now)
 		}
 	}
 	l.refusals = nil
+}
+
+// stands says whether it is still this refusal because of which a wanted topic is refused.
+func (l *Ledger) stands(f refusal) bool {
+	return f.record.State == topic.Refused && f.record.Since.Equal(f.at) && l.records[f.record.Name] == f.record
 }
 
 // End says that what becomes of topics from now on is no news: the pool ends, and the next one tells.

@@ -18,8 +18,8 @@ const (
 	NoticeFeed       NoticeKind = "feed"
 )
 
-// Notice is what is announced: a *GapNotice, *TopicNotice, *FeedNotice, *CapacityNotice or *LossNotice. Its JSON is the message. It is
-// the Sink's to keep, and to merge with others while they wait.
+// Notice is what is announced: a *GapNotice, *TopicNotice, *FeedNotice, *UpstreamNotice, *CapacityNotice or *LossNotice. Its
+// JSON is the message. It is the Sink's to keep, and to merge with others while they wait.
 type Notice interface{ notice() }
 
 // GapNotice is about a time in which a confirmed topic was dark, or in which its events did not get through.
@@ -34,7 +34,10 @@ type GapNotice struct {
 	Cause   cause.Cause `json:"cause"`
 	At      GapAt       `json:"at"`
 	Dropped uint64      `json:"dropped,omitempty"` // events; only where the number is certain
-	Filled  string      `json:"filled"`
+
+	// Filled says what of the upstream's events in the gap was had afterwards, and FilledTo up to when, where that is a part.
+	Filled   string    `json:"filled"`
+	FilledTo time.Time `json:"filled_to,omitzero"`
 
 	// Before says that a run before this one announced the gap as open.
 	Before bool `json:"-"`
@@ -49,15 +52,19 @@ const (
 )
 
 // GapAt says on which side of feedmux a gap is.
-type GapAt string
+type GapAt = slots.GapAt
 
 const (
-	AtUpstream GapAt = "upstream" // we were not listening
-	AtDelivery GapAt = "delivery" // events were received and may not have reached NATS
+	AtUpstream = slots.AtUpstream
+	AtDelivery = slots.AtDelivery
 )
 
-// NotFilled is the Filled of a gap whose events cannot be had any more.
-const NotFilled = "none"
+// What a GapNotice says of the events in the gap: all, some or none of them were had afterwards.
+const (
+	AllFilled    = "all"
+	PartlyFilled = "part"
+	NotFilled    = "none"
+)
 
 // TopicNotice is about one topic's state.
 type TopicNotice struct {
@@ -68,6 +75,9 @@ type TopicNotice struct {
 	By      topic.By    `json:"by,omitempty"`
 	Since   time.Time   `json:"since"`
 	Reason  string      `json:"reason,omitempty"`
+
+	// Note is the part of Reason that is about the topic's options, and not about its state.
+	Note string `json:"-"`
 }
 
 // FeedNotice is about a slot: its state changed, or it begins or ends to be starved.
@@ -80,6 +90,17 @@ type FeedNotice struct {
 	Phase GapPhase    `json:"phase,omitempty"` // starved: whether that goes on
 	Since time.Time   `json:"since,omitzero"`  // starved: when the silence began
 	At    time.Time   `json:"at"`
+}
+
+// UpstreamNotice is what the upstream says to people. It holds no secret.
+type UpstreamNotice struct {
+	Feed     string     `json:"feed"`
+	Slot     shard.Slot `json:"slot"`
+	Life     int        `json:"life"`
+	Kind     string     `json:"kind"` // the upstream's own word for what it is
+	Text     string     `json:"text"`
+	Withheld int        `json:"withheld,omitempty"` // words on this slot that nobody was told, since the notice before
+	At       time.Time  `json:"at"`
 }
 
 // CapacityNotice is about a feed as a whole: it has topics without a place now and had none, or the reverse.
@@ -103,6 +124,7 @@ func (*LossNotice) notice()     {}
 func (*GapNotice) notice()      {}
 func (*TopicNotice) notice()    {}
 func (*FeedNotice) notice()     {}
+func (*UpstreamNotice) notice() {}
 func (*CapacityNotice) notice() {}
 
 func (l *Ledger) notify(kind NoticeKind, t shard.Topic, n Notice) {
@@ -110,23 +132,44 @@ func (l *Ledger) notify(kind NoticeKind, t shard.Topic, n Notice) {
 }
 
 func (l *Ledger) notifyTopic(r *Record, state, reason string) {
-	if l.silent {
-		return
+	if !l.silent {
+		l.notify(NoticeTopicState, r.Name, l.topicNotice(r, state, reason))
 	}
-	l.notify(NoticeTopicState, r.Name, &TopicNotice{
-		Feed: l.opts.Feed, Topic: r.Name, Subject: r.Subject,
-		State: state, By: r.By, Since: r.Since.UTC(), Reason: reason,
-	})
 }
 
-func (l *Ledger) notifyGap(r *Record, g *gap, phase GapPhase, to time.Time) {
+func (l *Ledger) topicNotice(r *Record, state, reason string) *TopicNotice {
+	return &TopicNotice{
+		Feed: l.opts.Feed, Topic: r.Name, Subject: r.Subject,
+		State: state, By: r.By, Since: r.Since.UTC(), Reason: reason,
+	}
+}
+
+// note tells what there is to tell of a topic's options, if there is anything.
+func (l *Ledger) note(r *Record, old any) {
+	if l.opts.Note == nil || l.silent {
+		return
+	}
+	if reason := l.opts.Note(old, r.Options); reason != "" {
+		n := l.topicNotice(r, r.State.String(), reason)
+		n.Note = reason
+		l.notify(NoticeTopicState, r.Name, n)
+	}
+}
+
+func (l *Ledger) notifyGap(r *Record, g *gap, phase GapPhase) {
 	n := &GapNotice{
 		ID: g.id, Feed: l.opts.Feed, Topic: r.Name, Subject: r.Subject, Phase: phase,
-		From: g.from.UTC(), Cause: g.cause, At: AtUpstream, Filled: NotFilled,
+		From: g.from.UTC(), Cause: g.cause, At: g.at, Filled: NotFilled,
 		Before: g.before,
 	}
-	if !to.IsZero() {
-		n.To = to.UTC()
+	if phase == GapClosed {
+		n.To = g.to.UTC()
+		switch {
+		case g.filled.All:
+			n.Filled = AllFilled
+		case g.filled.To.After(g.from):
+			n.Filled, n.FilledTo = PartlyFilled, g.filled.To.UTC()
+		}
 	}
 	l.notify(NoticeGap, r.Name, n)
 }

@@ -18,10 +18,14 @@ type Sink interface {
 type Options struct {
 	Feed  string
 	Sink  Sink
-	Check func(shard.Topic) error // an error refuses the topic for good
+	Check func(shard.Wanted) error // an error refuses the topic, until it is wanted with other options
+
+	// Note says what there is to tell people of a topic that is wanted with other options than before, or for the first time
+	// (then old is nil); "": nothing. nil: there never is.
+	Note func(old, new any) string
 
 	// Subject gives the subject of a topic's events. An error refuses the topic.
-	Subject func(shard.Topic) (string, error)
+	Subject func(shard.Wanted) (string, error)
 	// NoticeSubject gives the subject of a notice; topic is empty for those of the feed itself.
 	NoticeSubject func(kind NoticeKind, topic shard.Topic) string
 

@@ -77,7 +77,7 @@ func (l *Ledger) resume(last *Snapshot, now time.Time) {
 		r := l.records[left.Topic]
 		goesOn := r != nil && r.State != topic.Refused
 		if r == nil {
-			subject, err := l.opts.Subject(left.Topic)
+			subject, err := l.opts.Subject(shard.Wanted{Topic: left.Topic})
 			if err != nil {
 				continue // it was another feed's that had the same name
 			}
@@ -86,10 +86,13 @@ func (l *Ledger) resume(last *Snapshot, now time.Time) {
 		if r.gap != nil {
 			continue
 		}
-		l.openGap(r, &gap{left.ID, notAfter(left.From, now), left.Cause, left.Announced, left.Announced}, now)
+		l.openGap(r, &gap{
+			id: left.ID, from: notAfter(left.From, now), cause: left.Cause, at: AtUpstream,
+			announced: left.Announced, before: left.Announced,
+		}, now)
 		r.known = goesOn && !left.Announced
 		if !goesOn {
-			l.lighten(r, now)
+			l.lighten(r, topic.Filled{}, now)
 		}
 	}
 	for _, name := range last.Confirmed {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"feedmux/internal/cause"
 	"feedmux/pool"
@@ -18,8 +19,8 @@ const Max = 64 << 10
 
 // Queue is the notices that wait for NATS, oldest first. Any goroutine may call its methods.
 //
-// Those with the same key are one: the newest of a topic and of a slot; of a topic's
-// gaps one that reaches from the first to the last.
+// Those with the same key are one: the newest of a topic, of a slot and of what the upstream says on it; of a topic's gaps
+// one that reaches from the first to the last.
 type Queue struct {
 	mu      sync.Mutex
 	queue   list.List // of *Notice
@@ -51,11 +52,21 @@ const (
 type key struct {
 	subject string
 	slot    int         // of a slot; below zero: of a feed as a whole
-	starved bool        // of a slot: that is another matter than its state
+	about   about       // of a slot
 	id      string      // of a gap that stays by itself
 	at      pool.GapAt  // of a whole gap
 	cause   cause.Cause // of a whole gap at delivery: a number of events belongs to its cause
+	events  string      // of a whole gap at delivery: the subject that its events would have had
 }
+
+// about is what a notice of a slot is about: each is another matter.
+type about int
+
+const (
+	itsState about = iota
+	starving
+	words
+)
 
 // New makes an empty Queue.
 func New() *Queue {
@@ -69,7 +80,12 @@ func (q *Queue) Add(subject string, body pool.Notice) {
 	n := &Notice{Subject: subject, Body: body, key: key{subject: subject}}
 	switch b := body.(type) {
 	case *pool.FeedNotice:
-		n.key.slot, n.key.starved = int(b.Slot), b.Cause == cause.Starved
+		n.key.slot = int(b.Slot)
+		if b.Cause == cause.Starved {
+			n.key.about = starving
+		}
+	case *pool.UpstreamNotice:
+		n.key.slot, n.key.about = int(b.Slot), words
 	case *pool.CapacityNotice:
 		n.key.slot = noSlot
 	case *pool.LossNotice:
@@ -107,7 +123,7 @@ func (q *Queue) closeLocked(n *Notice, b *pool.GapNotice) {
 func wholeGap(subject string, b *pool.GapNotice) key {
 	k := key{subject: subject, at: b.At}
 	if b.At == pool.AtDelivery {
-		k.cause = b.Cause
+		k.cause, k.events = b.Cause, b.Subject
 	}
 	return k
 }
@@ -131,13 +147,24 @@ func (q *Queue) removeLocked(e *list.Element) *Notice {
 	return n
 }
 
-// merge makes newer say what older says as well. Of a topic or a slot it does already.
+// merge makes newer say what older says as well. Of a topic's state or a slot's it does already.
 func merge(older, newer pool.Notice) {
-	to, ok := newer.(*pool.GapNotice)
-	if !ok {
-		return
+	switch to := newer.(type) {
+	case *pool.GapNotice:
+		mergeGaps(older.(*pool.GapNotice), to)
+	case *pool.UpstreamNotice:
+		to.Withheld += older.(*pool.UpstreamNotice).Withheld + 1
+	case *pool.TopicNotice:
+		if from := older.(*pool.TopicNotice); from.Note != "" && to.Note == "" {
+			to.Note, to.Reason = from.Note, strings.TrimPrefix(to.Reason+"; "+from.Note, "; ")
+		}
 	}
-	from := older.(*pool.GapNotice)
+}
+
+func mergeGaps(from, to *pool.GapNotice) {
+	if from.Phase == pool.GapClosed {
+		to.Filled, to.FilledTo = filled(from, to)
+	}
 	to.Cause = from.Cause
 	to.Dropped += from.Dropped
 	if from.From.Before(to.From) {
@@ -146,6 +173,22 @@ func merge(older, newer pool.Notice) {
 	if from.To.After(to.To) {
 		to.To = from.To
 	}
+}
+
+// filled says what was had of all that two gaps miss: up to when all of it was, if it was not all.
+func filled(a, b *pool.GapNotice) (how string, to time.Time) {
+	if b.From.Before(a.From) {
+		a, b = b, a
+	}
+	switch {
+	case a.Filled != pool.AllFilled:
+		return a.Filled, a.FilledTo
+	case b.Filled != pool.NotFilled:
+		return b.Filled, b.FilledTo
+	case b.From.After(a.From):
+		return pool.PartlyFilled, b.From
+	}
+	return pool.NotFilled, time.Time{}
 }
 
 // Empty says that nothing waits.

@@ -14,6 +14,7 @@ type Kind uint8
 const (
 	Text Kind = iota + 1
 	Binary
+	Ping // a ping of WebSocket's own: only to be written
 )
 
 // Protocol is a wire dialect as one feed uses it. Its methods may be called by any goroutine.
@@ -21,8 +22,8 @@ type Protocol interface {
 	// Limits are the upstream's own rules.
 	Limits() Limits
 
-	// Check says why a topic can never be asked for, before it reaches a connection.
-	Check(shard.Topic) error
+	// Check says why a topic cannot be asked for as it is, before it reaches a connection.
+	Check(Topic) error
 
 	// Endpoint is called before every dial, so that the credential in it is fresh. It may read files; it does not
 	// open connections to the upstream.
@@ -32,16 +33,39 @@ type Protocol interface {
 	Open(e Endpoint) Session
 }
 
+// Topic is a topic as it is asked for.
+type Topic struct {
+	Name shard.Topic
+
+	// Options are the protocol's own for this topic, or nil. They can be compared with ==, and do not change: other
+	// options are another value.
+	Options any
+}
+
 // Limits are what an upstream allows and expects. A feed's configuration may ask for less, never for more.
 type Limits struct {
 	Connections         int           // most connections to one account
 	TopicsPerConnection int           // most topics on one connection
 	SubscribeBatch      int           // most topics in one ask
 	Ping                time.Duration // usual interval between pings
+	Silence             time.Duration // a connection on which nothing comes for so long is dead; 0: nobody knows
 	FirstAsk            time.Duration // the upstream ends a connection that asked for nothing for so long; 0: never
+	LiveWithin          time.Duration // the first application frame comes within so long; 0: nobody knows
 	MoveWithin          time.Duration // the upstream ends a connection so long after it asked to move; 0: nobody knows
 	Overlap             Overlap
+	Answers             Answers
+	Crowded             int  // the HTTP status that says that there are too many connections; 0: none does
+	RetryAtOnce         bool // the first dial after a settled connection needs no delay
 }
+
+// Answers says what an upstream says to an ask.
+type Answers uint8
+
+const (
+	Answered Answers = iota // yes or no
+	Assumed                 // nothing, unless something is wrong: what was written and not refused at once was accepted
+	Unasked                 // nothing is asked: topics choose from what comes by itself, once the connection is live
+)
 
 // Overlap says whether a slot may have two connections for a moment, while one is handed over to the next.
 type Overlap uint8
@@ -72,8 +96,9 @@ type Session interface {
 	Message(kind Kind, msg []byte, out *Out) error
 
 	// Change ends the topics in drop, and then asks for those in add, at most Limits.SubscribeBatch of them. A topic
-	// that cannot be asked for is settled at once.
-	Change(add, drop []shard.Topic, out *Out)
+	// that cannot be asked for is settled at once. One in add that was asked for already has other options now: it goes
+	// on as they say, and only what must be asked for anew is named in a frame's Asks.
+	Change(add []Topic, drop []shard.Topic, out *Out)
 
 	// Ping says how to ask for a sign of life.
 	Ping(out *Out)
@@ -81,38 +106,6 @@ type Session interface {
 	// Renew tells that the credential changed. What is asked for from now on is asked for with e's, where this upstream
 	// takes credentials in messages.
 	Renew(e Endpoint)
-}
-
-// Out is what a session says. The caller owns it and resets it between calls.
-type Out struct {
-	Events  []Event
-	Frames  []Frame
-	Settled []Settlement
-	Live    bool   // the first application frame came; true once in a life
-	Pong    bool   // the upstream answered a Ping
-	Move    bool   // the upstream asks for a new connection and will end this one
-	Skipped string // why the message was skipped: a short word for a metric's label, or ""
-}
-
-// Reset empties o and keeps its memory.
-func (o *Out) Reset() {
-	o.Events, o.Frames, o.Settled = o.Events[:0], o.Frames[:0], o.Settled[:0]
-	o.Live, o.Pong, o.Move, o.Skipped = false, false, false, ""
-}
-
-// Event is one message for one topic. Its fields alias the message, or memory of the session: valid until the
-// session's next call.
-type Event struct {
-	Topic   []byte
-	ID      []byte // the upstream's own, or nil
-	Payload []byte
-}
-
-// Frame is one message to write. It is the receiver's to keep.
-type Frame struct {
-	Kind    Kind
-	Payload []byte
-	Asks    []shard.Topic // topics whose answer is awaited from the moment when the frame is written
 }
 
 // Verdict is what became of an ask.

@@ -1,4 +1,4 @@
-package conn
+package reader
 
 import (
 	"fmt"
@@ -21,19 +21,18 @@ func (c *counting) Batch() topic.Batch { return c }
 func (c *counting) Add(*topic.Event)   { c.events++ }
 func (c *counting) Flush()             { c.flushes++ }
 
-func lifeOf(topics int, b topic.Batch) *life {
-	l := &life{
-		number: 1, batch: b, tally: &tally.Counter{}, inbox: make(chan any, 1),
-		session: pubsub.New(pubsub.Options{}).Open(protocol.Endpoint{}),
-		routes:  make(map[shard.Topic]*route),
-	}
+func readerOf(topics int, b *counting, news chan<- any) *Reader {
+	r := New(Options{
+		Number: 1, Publisher: b, Tally: &tally.Counter{}, News: news,
+		Session: pubsub.New(pubsub.Options{}).Open(protocol.Endpoint{}),
+	})
 	for i := range topics {
 		name := shard.Topic(fmt.Sprintf("video-playback-by-id.%d", i))
 		t := &topic.Topic{Name: name, Subject: "feed.f." + string(name)}
 		t.CarryBy(0)
-		l.routes[name] = &route{topic: t}
+		r.routes[name] = &route{topic: t}
 	}
-	return l
+	return r
 }
 
 func message(topic string) socket.Message {
@@ -45,12 +44,12 @@ func message(topic string) socket.Message {
 
 func TestAReaderAllocatesNothingForAnEvent(t *testing.T) {
 	b := &counting{}
-	l := lifeOf(50, b)
+	r := readerOf(50, b, make(chan any, 1))
 	m := message("video-playback-by-id.7")
-	if err := l.take(m); err != nil { // the first one is news
+	if err := r.take(m); err != nil { // the first one is news
 		t.Fatal(err)
 	}
-	if n := testing.AllocsPerRun(1000, func() { l.take(m) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { r.take(m) }); n != 0 {
 		t.Errorf("%v allocations for an event", n)
 	}
 	if b.events < 1000 {
@@ -60,33 +59,32 @@ func TestAReaderAllocatesNothingForAnEvent(t *testing.T) {
 
 func TestABurstIsFlushedAndCountedOnceBeforeTheReaderWaits(t *testing.T) {
 	b := &counting{}
-	l := lifeOf(2, b)
-	l.inbox = make(chan any, 2)
-	l.take(message("video-playback-by-id.0"))
-	l.take(message("video-playback-by-id.1"))
+	r := readerOf(2, b, make(chan any, 2))
+	r.take(message("video-playback-by-id.0"))
+	r.take(message("video-playback-by-id.1"))
 	before := b.flushes
 	for range 5 {
-		l.take(message("video-playback-by-id.1"))
+		r.take(message("video-playback-by-id.1"))
 	}
 	if b.flushes != before {
 		t.Error("flushed in the middle of a burst")
 	}
-	if l.mu.TryLock() {
+	if r.mu.TryLock() {
 		t.Error("the session is free in the middle of a burst")
 	}
-	l.rest()
+	r.rest()
 	if b.flushes != before+1 {
 		t.Errorf("flushed %d times at the end of a burst", b.flushes-before)
 	}
-	if !l.mu.TryLock() {
+	if !r.mu.TryLock() {
 		t.Fatal("the session is not free while the reader waits")
 	}
-	l.mu.Unlock()
-	l.rest()
+	r.mu.Unlock()
+	r.rest()
 	if b.flushes != before+1 {
 		t.Error("flushed again without an event")
 	}
-	if got := l.tally.Read(); got.Events != 7 || !got.LastEvent.Equal(time.Unix(1, 0)) {
+	if got := r.Tally.Read(); got.Events != 7 || !got.LastEvent.Equal(time.Unix(1, 0)) {
 		t.Errorf("tally %+v", got)
 	}
 }
@@ -95,16 +93,15 @@ func TestABurstIsFlushedAndCountedOnceBeforeTheReaderWaits(t *testing.T) {
 func TestTheReaderDoesNotHoldTheSessionWhileItTellsNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inbox := make(chan any) // unbuffered, as a Conn's
-		l := lifeOf(1, &counting{})
-		l.inbox = inbox
-		go l.take(message("video-playback-by-id.0")) // the first event is news
+		r := readerOf(1, &counting{}, inbox)
+		go r.take(message("video-playback-by-id.0")) // the first event is news
 		synctest.Wait()
-		if !l.mu.TryLock() {
+		if !r.mu.TryLock() {
 			t.Error("the reader holds the session")
 		} else {
-			l.mu.Unlock()
+			r.mu.Unlock()
 		}
-		if h, ok := (<-inbox).(heard); !ok || len(h.first) != 1 {
+		if h, ok := (<-inbox).(Heard); !ok || len(h.First) != 1 {
 			t.Errorf("news: %+v", h)
 		}
 	})
@@ -112,9 +109,9 @@ func TestTheReaderDoesNotHoldTheSessionWhileItTellsNews(t *testing.T) {
 
 func TestAnEventOfATopicThatIsNotWantedIsCounted(t *testing.T) {
 	b := &counting{}
-	l := lifeOf(1, b)
-	l.take(message("raid.1"))
-	if got := l.tally.Read(); b.events != 0 || got.Skipped["unwanted_topic"] != 1 {
+	r := readerOf(1, b, make(chan any, 1))
+	r.take(message("raid.1"))
+	if got := r.Tally.Read(); b.events != 0 || got.Skipped["unwanted_topic"] != 1 {
 		t.Errorf("%d events, skipped %v", b.events, got.Skipped)
 	}
 }
@@ -124,12 +121,12 @@ func TestAnEventOfATopicThatHasItsPlaceElsewhereIsCounted(t *testing.T) {
 		"another slot": func(t *topic.Topic) { t.CarryBy(1) }, "nowhere": (*topic.Topic).CarryNowhere,
 	} {
 		b := &counting{}
-		l := lifeOf(1, b)
-		for _, r := range l.routes {
-			move(r.topic)
+		r := readerOf(1, b, make(chan any, 1))
+		for _, to := range r.routes {
+			move(to.topic)
 		}
-		l.take(message("video-playback-by-id.0"))
-		if got := l.tally.Read(); b.events != 0 || got.Skipped["unwanted_topic"] != 1 {
+		r.take(message("video-playback-by-id.0"))
+		if got := r.Tally.Read(); b.events != 0 || got.Skipped["unwanted_topic"] != 1 {
 			t.Errorf("%s: %d events, skipped %v", name, b.events, got.Skipped)
 		}
 	}

@@ -1,8 +1,7 @@
-package main
+package simulators
 
 import (
-	"fmt"
-	"log/slog"
+	"context"
 	"net"
 	"time"
 
@@ -12,22 +11,7 @@ import (
 	"feedmux/internal/sim/twitch"
 )
 
-func simCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "sim PROTOCOL",
-		Short: "Run a simulated upstream that obeys the real one's limits and breaks on request",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return fmt.Errorf("sim needs a protocol: twitch-pubsub")
-		},
-	}
-	c.AddCommand(simPubSubCommand())
-	return c
-}
-
-func simPubSubCommand() *cobra.Command {
-	var listen string
-	var verbose bool
+func twitchCommand(serving serving) *cobra.Command {
 	o := twitch.PubSubOptions{}.WithDefaults()
 	o.Rate = 100
 	c := &cobra.Command{
@@ -51,21 +35,14 @@ given a negative figure is switched off.`,
 			if err := o.Check(); err != nil {
 				return err
 			}
-			if verbose {
-				o.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
-			}
-			l, err := net.Listen("tcp", listen)
-			if err != nil {
-				return failed(err)
-			}
-			fmt.Fprintf(c.OutOrStdout(), "twitch-pubsub simulator at ws://%s (Ctrl-C ends it)\n", l.Addr())
-			return failed(twitch.NewPubSub(o).Serve(c.Context(), l))
+			return serving.run(c, &o.Options, "twitch-pubsub", "", func(ctx context.Context, l net.Listener) error {
+				return twitch.NewPubSub(o).Serve(ctx, l)
+			})
 		},
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	f.StringVar(&listen, "listen", "127.0.0.1:8423", "`address` to listen on; port 0 takes a free one")
-	f.BoolVarP(&verbose, "verbose", "v", false, "log connections, asks and faults")
+	serving.flags(f, "127.0.0.1:8423")
 	pubSubFlags(f, &o)
 	return c
 }

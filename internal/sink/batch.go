@@ -28,8 +28,8 @@ func (b *batch) Add(e *pool.Event) {
 			b.chunk = newChunk(n)
 		}
 	}
-	if b.from.slot != e.Slot || b.from.life != e.Life {
-		b.from = &source{b.feed, e.Slot, e.Life}
+	if !b.from.is(e) {
+		b.from = newSource(b.feed, e, nil)
 	}
 	b.chunk.add(b.from, e)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unsafe"
 
+	"feedmux/internal/sink/progress"
 	"feedmux/pool"
 )
 
@@ -25,13 +26,22 @@ type entry struct {
 	seq      uint64
 	received int64 // Unix time in nanoseconds
 	end      int32 // where the payload ends
+	never    never // of one that was taken: whether it can be sent at all
 }
 
 // source is what all events of one life have in common.
 type source struct {
 	feed       *feed
-	slot, life int
+	slot, life int32
+	run        *progress.Run // that the events were taken in; nil: a Batch brought them
 }
+
+func newSource(f *feed, e *pool.Event, r *progress.Run) *source {
+	return &source{f, int32(e.Slot), int32(e.Life), r}
+}
+
+// is says whether e comes from the same life.
+func (s *source) is(e *pool.Event) bool { return int(s.slot) == e.Slot && int(s.life) == e.Life }
 
 // entrySize is what an entry costs beside its bytes.
 const entrySize = int64(unsafe.Sizeof(entry{}))
@@ -186,17 +196,20 @@ func (b *buffer) put(f *feed, c *chunk) (next *chunk, full, late int) {
 		}
 	}
 	c = b.appendLocked(c, taken)
-	wake := b.idle && taken > 0
-	if wake {
-		b.idle = false
-	}
-	b.behind.Store(b.used > muchWaits)
+	wake := taken > 0 && b.arrivedLocked()
 	b.mu.Unlock()
 
 	if wake {
 		b.kick()
 	}
 	return c, full, late
+}
+
+// arrivedLocked is called after events came. It says whether the publisher is to be kicked.
+func (b *buffer) arrivedLocked() (wake bool) {
+	wake, b.idle = b.idle, false
+	b.behind.Store(b.used > muchWaits)
+	return wake
 }
 
 // appendLocked puts the first n events of c behind the others, and gives back an empty chunk of ordinary size. A chunk
@@ -249,6 +262,9 @@ func (b *buffer) chargeLocked(f *feed, n int64) bool {
 	return true
 }
 
+// mostLocked is what one feed can ever use, if the others leave it the common half.
+func (b *buffer) mostLocked() int64 { return b.limit - b.share*int64(len(b.feeds)-1) }
+
 func (b *buffer) refundLocked(f *feed, n int64) {
 	b.common -= max(0, f.used-b.share) - max(0, f.used-n-b.share)
 	b.used -= n
@@ -262,6 +278,18 @@ func (b *buffer) linkLocked(c *chunk) {
 		b.last.next = c
 	}
 	b.last = c
+}
+
+// lastLocked gives the last chunk, or a new one behind it if a payload of n bytes does not fit there.
+func (b *buffer) lastLocked(n int) *chunk {
+	switch {
+	case b.last != nil && b.last.fits(n):
+	case n > chunkSize:
+		b.linkLocked(newChunk(n))
+	default:
+		b.linkLocked(b.spareLocked())
+	}
+	return b.last
 }
 
 // spareLocked gives an empty chunk.
@@ -337,22 +365,22 @@ func (b *buffer) waiting() (bytes int64, since time.Time) {
 	return b.used, time.Unix(0, oldest.entries[0].received)
 }
 
-// close refuses all further events and calls drop for each that still waits, in order. done is how many of the taken
-// chunk's events are done with.
-func (b *buffer) close(done int, drop func(*feed)) {
+// close refuses all further events and calls drop with the source of each that still waits, in order. done is how many
+// of the taken chunk's events are done with.
+func (b *buffer) close(done int, drop func(*source)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
 	if b.taken != nil {
 		for i := done; i < len(b.taken.entries); i++ {
-			drop(b.taken.entries[i].from.feed)
+			drop(b.taken.entries[i].from)
 		}
 	}
 	b.recycleLocked()
 	for b.first != nil {
 		b.taken, b.first = b.first, b.first.next
 		for i := range b.taken.entries {
-			drop(b.taken.entries[i].from.feed)
+			drop(b.taken.entries[i].from)
 		}
 		b.recycleLocked()
 	}

@@ -199,7 +199,7 @@ func TestAClosedBufferCountsWhatIsLeft(t *testing.T) {
 	n := fill(b, f, 300)
 	b.next()
 	left := 0
-	b.close(10, func(*feed) { left++ })
+	b.close(10, func(*source) { left++ })
 	if left != n-10 {
 		t.Errorf("%d events are left, want %d", left, n-10)
 	}

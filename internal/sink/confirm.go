@@ -10,27 +10,31 @@ import (
 
 	"feedmux/internal/cause"
 	"feedmux/internal/notices"
+	"feedmux/internal/sink/link"
+	"feedmux/internal/sink/progress"
 	"feedmux/internal/subject"
 	"feedmux/pool"
 )
 
 // confirmWithin is when the client's own pings have long shown that nobody answers.
-const confirmWithin = 4 * pingInterval
+const confirmWithin = 4 * link.PingInterval
 
 // window is what was handed to the client in a while and is not confirmed. How much of each topic that is, its mark says.
 type window struct {
 	since      int64  // when the oldest event of it was received: Unix nanoseconds; 0: it has none
 	reconnects uint64 // of the client, before the first of it was handed over
 	topics     []*mark
+	runs       []*progress.Run // instead, of events that were taken
 	notices    []*notices.Notice
 }
 
-func (w *window) empty() bool { return len(w.topics) == 0 && len(w.notices) == 0 }
+func (w *window) empty() bool { return len(w.topics) == 0 && len(w.runs) == 0 && len(w.notices) == 0 }
 
 func (w *window) clear() {
 	clear(w.topics)
+	clear(w.runs)
 	clear(w.notices)
-	w.topics, w.notices, w.since = w.topics[:0], w.notices[:0], 0
+	w.topics, w.runs, w.notices, w.since = w.topics[:0], w.runs[:0], w.notices[:0], 0
 }
 
 // windows are two: one that the publisher fills, and one that NATS is asked to confirm meanwhile.
@@ -44,22 +48,34 @@ type windows struct {
 func (w *windows) empty() bool { return w.pair[0].empty() && w.pair[1].empty() }
 
 // begin is called before anything is handed to the client. Whatever goes into a window goes to the connection that the
-// client has now, or to a later one: the client says how often it reconnected, but not when.
-func (w *windows) begin(nc *nats.Conn) {
+// client has now, or to a later one: the client says how often it reconnected, but not when. False: what is in the windows
+// went to an earlier one.
+func (w *windows) begin(nc *nats.Conn) (steady bool) {
+	reconnects := nc.Stats().Reconnects
 	if f := &w.pair[w.filling]; f.empty() {
-		f.reconnects = nc.Stats().Reconnects
+		f.reconnects = reconnects
 	}
+	for i := range w.pair {
+		if !w.pair[i].empty() && w.pair[i].reconnects != reconnects {
+			return false
+		}
+	}
+	return true
 }
 
-// event notes an event that the client took.
+// event notes an event that the client took; of a run, that is, of events that have numbers, also one that was dropped.
 func (w *windows) event(e *entry) {
-	s := &e.mark.handed[w.filling]
-	if s.events == 0 {
-		f := &w.pair[w.filling]
-		f.topics = append(f.topics, e.mark)
+	f := &w.pair[w.filling]
+	if run := e.from.run; run == nil {
+		s := &e.mark.handed[w.filling]
+		if s.events == 0 {
+			f.topics = append(f.topics, e.mark)
+		}
+		s.add(e.received)
+	} else if run.Passed(w.filling) {
+		f.runs = append(f.runs, run)
 	}
-	s.add(e.received)
-	if f := &w.pair[w.filling]; f.since == 0 || e.received < f.since {
+	if f.since == 0 || e.received < f.since {
 		f.since = e.received
 	}
 }
@@ -96,6 +112,9 @@ func (w *windows) settle(q *notices.Queue) error {
 	confirmed := &w.pair[1-w.filling]
 	for _, m := range confirmed.topics {
 		m.handed[1-w.filling] = span{}
+	}
+	for _, r := range confirmed.runs {
+		r.Confirmed(1 - w.filling)
 	}
 	q.Done(confirmed.notices...)
 	confirmed.clear()
@@ -148,7 +167,7 @@ func (p *publisher) confirm(hurry bool) {
 		w.answer = answer
 		p.asking.Go(func() {
 			answer <- flush(nc, reconnects)
-			p.link.signal()
+			p.link.Signal()
 		})
 	}
 }
@@ -173,7 +192,17 @@ func flush(nc *nats.Conn, reconnects uint64) error {
 	return nil
 }
 
-// broke gives up what is not confirmed: it announces a gap for each topic of it, and queues the notices again.
+// begin is called before anything is handed to the client. Events that were taken must not be sent after a hole, so what
+// an earlier connection got is given up first, even if nobody has said yet that it broke.
+func (p *publisher) begin() {
+	if !p.windows.begin(p.nc) {
+		p.broke()
+		p.windows.begin(p.nc)
+	}
+}
+
+// broke gives up what is not confirmed: it announces a gap for each topic of it, tells those who can have it again, and
+// queues the notices again.
 func (p *publisher) broke() {
 	w := &p.windows
 	w.settle(p.notices) // what was confirmed in time is not lost
@@ -194,10 +223,13 @@ func (p *publisher) broke() {
 			topics++
 			events += lost.events
 		}
+		for _, r := range w.pair[i].runs {
+			r.Broke()
+		}
 		w.pair[i].clear()
 	}
-	if topics > 0 && p.link.turns.Allow() {
-		p.log.Warn("events may be lost: NATS had not confirmed them", "topics", topics, "events", events)
+	if topics > 0 {
+		p.link.Warn("events may be lost: NATS had not confirmed them", "topics", topics, "events", events)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"feedmux/internal/cause"
 	"feedmux/internal/notices"
+	"feedmux/internal/sink/link"
 	"feedmux/internal/subject"
 	"feedmux/pool"
 )
@@ -41,7 +42,7 @@ type Core struct {
 	log     *slog.Logger
 	buffer  *buffer
 	notices *notices.Queue
-	link    *link
+	link    *link.Link
 
 	confirmEvery time.Duration // so far a delivery gap reaches back, if the server answers at once
 	sayEvery     time.Duration // between two looks at what was lost; tests change it
@@ -63,13 +64,14 @@ func NewCore(o Options) *Core {
 		log:     o.Log,
 		buffer:  newBuffer(o.Buffer),
 		notices: notices.New(),
-		link:    newLink(o.Log),
+		link:    link.New(o.Log),
 
 		confirmEvery: time.Second, sayEvery: 10 * time.Second,
 	}
 }
 
-// Feed makes the sink of one feed. It is called once for each name.
+// Feed makes the sink of one feed. It is called once for each name. The sink has a method Taker, too, which gives a
+// topic.Taker: a feed whose upstream keeps its events uses that instead of Batches.
 func (c *Core) Feed(name string) pool.Sink {
 	f := &feed{
 		core: c, name: name,
@@ -81,6 +83,7 @@ func (c *Core) Feed(name string) pool.Sink {
 	for _, c := range []cause.Cause{cause.NATSBroke, cause.NATSOverflow} {
 		f.gaps[c] = new(atomic.Uint64)
 	}
+	f.taker = newTaker(f)
 	c.buffer.addFeed(f)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,6 +95,7 @@ func (c *Core) Feed(name string) pool.Sink {
 type feed struct {
 	core      *Core
 	name      string
+	taker     *taker
 	said      uint64 // how many drops were logged; owned by the publisher
 	told      uint64 // how many losses without a gap were announced; owned by the publisher
 	published atomic.Uint64
@@ -160,7 +164,8 @@ type FeedStats struct {
 
 // Stats may be called by any goroutine at any time. It never waits for NATS.
 func (c *Core) Stats() Stats {
-	s := c.link.stats()
+	l := c.link.Stats()
+	s := Stats{Connected: l.Connected, Server: l.Server, Reconnects: l.Reconnects, Refused: l.Refused}
 	var since time.Time
 	s.Buffer, since = c.buffer.waiting()
 	if !since.IsZero() {

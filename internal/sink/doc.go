@@ -13,4 +13,8 @@
 // Both are announced as gaps: of the dropped events exactly; of the others from the last flush that the server had
 // confirmed, which the publisher asks for about once a second (confirm.go). Notices that wait are merged (notices.go),
 // and sent again if nobody confirmed them.
+//
+// The events of a feed whose upstream keeps them come through a Taker instead: what finds no room is not taken, and what
+// may be lost is brought again, so nothing of either is announced. Such events are numbered, and their owner is told up
+// to which NATS is known to have them (package progress).
 package sink

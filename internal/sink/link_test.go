@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"feedmux/internal/sink/link"
 )
 
 func TestTheClientIsToldWhenToGiveUpAServer(t *testing.T) {
@@ -110,7 +112,7 @@ func TestEveryWayToAServerIsAWire(t *testing.T) {
 	for name, options := range map[string][]nats.Option{
 		"TCP": nil, "a dialer": {nats.SetCustomDialer(new(stuckDialer))}, "in the process": {nats.InProcessServer(s)},
 	} {
-		nc, err := newLink(inside.Core.log).connect(Options{URL: s.ClientURL(), Connect: options})
+		nc, err := link.New(inside.Core.log).Connect(s.ClientURL(), "", options...)
 		if err != nil {
 			t.Fatal(err)
 		}

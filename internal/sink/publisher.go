@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"feedmux/internal/notices"
+	"feedmux/internal/sink/link"
 	"feedmux/internal/subject"
 	"feedmux/pool"
 )
@@ -81,7 +82,7 @@ func (c *Core) Run(ctx context.Context) error {
 			p.rest(c.buffer.wake, end, 10*time.Millisecond)
 		case away:
 			c.buffer.away.Store(true)
-			p.rest(nil, end, reconnectWait)
+			p.rest(nil, end, link.Wait)
 			c.buffer.away.Store(false)
 		}
 	}
@@ -112,7 +113,7 @@ func (p *publisher) sayLosses() {
 
 // tellLosses announces a feed's events that can never be sent.
 func (p *publisher) tellLosses(f *feed, now time.Time) {
-	n := &pool.LossNotice{Feed: f.name, Lost: make(map[string]uint64), Forbidden: p.link.stats().Refused, At: now.UTC()}
+	n := &pool.LossNotice{Feed: f.name, Lost: make(map[string]uint64), Forbidden: p.link.Stats().Refused, At: now.UTC()}
 	sum := n.Forbidden
 	for _, r := range []Reason{TooLarge, BadSubject, NATSRefused} {
 		if lost := f.dropped[r].Load(); lost > 0 {
@@ -134,7 +135,7 @@ func (p *publisher) rest(wake, end <-chan struct{}, d time.Duration) {
 	case <-wake:
 	case <-end:
 	case <-timer.C:
-	case <-p.link.changed:
+	case <-p.link.Changed():
 	}
 }
 
@@ -154,7 +155,7 @@ func (p *publisher) work(ctx, late context.Context) state {
 			return away
 		}
 		p.confirm(false)
-		p.windows.begin(p.nc)
+		p.begin()
 		if p.chunk == nil {
 			p.chunk, p.done = p.buffer.next(), 0
 		}
@@ -177,11 +178,11 @@ func (p *publisher) work(ctx, late context.Context) state {
 }
 
 // connect says whether NATS can be tried, announces what was lost with a connection that broke, and makes a client if
-// there is none that lives: one in every reconnectWait.
+// there is none that lives: one in every link.Wait.
 // Nothing is tried before the client has heard from its server, because it judges by what the server said: whether
 // headers may be sent, and how long a message may be.
 func (p *publisher) connect() bool {
-	connected, gone, downs := p.link.state()
+	connected, gone, downs := p.link.State()
 	if downs != p.downs {
 		p.downs = downs
 		p.broke()
@@ -189,11 +190,11 @@ func (p *publisher) connect() bool {
 	if gone {
 		p.nc = nil
 	}
-	if p.nc == nil && time.Since(p.dialed) >= reconnectWait {
-		nc, err := p.link.connect(p.opts)
+	if p.nc == nil && time.Since(p.dialed) >= link.Wait {
+		nc, err := p.link.Connect(p.opts.URL, p.opts.Name, p.opts.Connect...)
 		p.dialed = time.Now()
 		if err != nil {
-			p.link.failed(nil, err)
+			p.link.Failed(err)
 			return false
 		}
 		p.nc = nc
@@ -238,6 +239,18 @@ func (p *publisher) sendNotices(hurry bool) state {
 func (p *publisher) sendChunk() bool {
 	for ; p.done < len(p.chunk.entries); p.done++ {
 		e, payload := p.chunk.event(p.done)
+		run := e.from.run
+		if run != nil && !run.Stopped() {
+			p.begin() // the client may have another connection than it had for the event before
+		}
+		if run != nil && run.Stopped() {
+			continue // it was forgotten, or will be
+		}
+		if e.never != sendable {
+			e.from.feed.dropped[e.never.reason()].Add(1)
+			p.windows.event(e)
+			continue
+		}
 		var err error
 		if p.opts.Headers == HeadersFull {
 			err = p.nc.PublishMsg(p.message(e, payload))
@@ -250,9 +263,15 @@ func (p *publisher) sendChunk() bool {
 			p.windows.event(e)
 		case lost:
 			e.from.feed.dropped[reason(err)].Add(1)
+			if run != nil {
+				p.windows.event(e) // done with, once all before it are
+			}
 		case broken:
-			// Not again: an event that takes too long to write would end one connection after another.
-			e.from.feed.dropped[NATSBroke].Add(1)
+			// Not again: an event that takes too long to write would end one connection after another. One that was taken
+			// comes again if its owner wants it.
+			if run == nil {
+				e.from.feed.dropped[NATSBroke].Add(1)
+			}
 			p.windows.event(e)
 			p.done++
 			p.reconnect(err)
@@ -280,8 +299,8 @@ func (p *publisher) message(e *entry, payload []byte) *nats.Msg {
 	// The client makes spaces of line breaks and cuts spaces at the ends: the subject says exactly what the topic is.
 	set("Feedmux-Topic", string(e.mark.topic.Name))
 	set("Feedmux-Received", time.Unix(0, e.received).UTC().Format(time.RFC3339Nano))
-	set("Feedmux-Slot", strconv.Itoa(e.from.slot))
-	set("Feedmux-Life", strconv.Itoa(e.from.life))
+	set("Feedmux-Slot", strconv.Itoa(int(e.from.slot)))
+	set("Feedmux-Life", strconv.Itoa(int(e.from.life)))
 	set("Feedmux-Seq", strconv.FormatUint(e.seq, 10))
 	return p.msg
 }
@@ -322,7 +341,7 @@ func reason(err error) Reason {
 // reconnect leaves a connection that could not be written to. The client has lost what it had gathered, and left alone
 // it might go on with the same socket for two pings.
 func (p *publisher) reconnect(err error) {
-	p.link.complained(nil, nil, fmt.Errorf("writing: %w", err))
+	p.link.Complained(fmt.Errorf("writing: %w", err))
 	p.nc.ForceReconnect() // fails if the client has given up: then it is replaced
 	p.broke()
 }
@@ -339,9 +358,14 @@ func (p *publisher) finish(late error) error {
 		p.left.Store(since.UnixNano())
 	}
 	events := 0
-	p.buffer.close(p.done, func(f *feed) {
-		f.dropped[Drain].Add(1)
-		events++
+	p.buffer.close(p.done, func(from *source) {
+		switch run := from.run; {
+		case run == nil:
+			from.feed.dropped[Drain].Add(1)
+		case run.Stopped():
+			return // nobody waits for it
+		}
+		events++ // one that was taken is not lost: its owner knows that it is not done with
 	})
 	notices := p.notices.Stats().Waiting
 	switch {
@@ -357,9 +381,9 @@ func (p *publisher) finish(late error) error {
 func (p *publisher) close() {
 	p.nc.Close()
 	for {
-		if _, gone, _ := p.link.state(); gone {
+		if _, gone, _ := p.link.State(); gone {
 			return
 		}
-		<-p.link.changed
+		<-p.link.Changed()
 	}
 }

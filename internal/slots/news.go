@@ -37,14 +37,16 @@ type StateNews struct {
 // LifeEnded says that a life is over: whatever was asked or confirmed on it is not any more.
 type LifeEnded struct {
 	Slot      shard.Slot
+	Life      int
 	LastFrame time.Time // when anything last came
 	Cause     cause.Cause
 
 	// Heir are the topics that another life of the slot has confirmed, and since when; with no time if this one had not.
-	// Those that were confirmed there after LastFrame were dark in between.
+	// Those that were confirmed there after LastFrame were dark in between. The keys are those of Topic.Self.
 	Heir map[*topic.Topic]time.Time
 
 	// Replaced says that the slot's topics are another life's, already or still: but for Alone, which only this life had.
+	// The keys are those of Topic.Self.
 	Replaced bool
 	Alone    map[*topic.Topic]bool
 }
@@ -63,10 +65,37 @@ type TopicNews struct {
 	topic.News
 }
 
-// FullNews says that the upstream takes no more topics on this life than it has now.
+// FullNews says that the upstream takes no more topics on a life than Capacity.
 type FullNews struct {
 	Slot     shard.Slot
+	Life     int // the one that serves, or the next one, which is still to begin: then nobody knows which topics it takes
 	Capacity int // topics, at least 1
+}
+
+// GapNews tells of a gap that is over, of all topics in the slot, whatever is known of them now.
+type GapNews struct {
+	Slot     shard.Slot
+	From, To time.Time
+	Cause    cause.Cause
+	At       GapAt
+	Filled   topic.Filled
+}
+
+// GapAt says on which side of us a gap is.
+type GapAt string
+
+const (
+	AtUpstream GapAt = "upstream" // we were not listening
+	AtDelivery GapAt = "delivery" // events were received and may not have reached NATS
+)
+
+// WordsNews is what the upstream says to people. It holds no secret.
+type WordsNews struct {
+	Slot shard.Slot
+	Life int
+	Kind string // the upstream's own word for what they are
+	Text string
+	At   time.Time
 }
 
 // PongNews says how long an answer to a ping took.
@@ -80,4 +109,6 @@ func (LifeEnded) news() {}
 func (DialEnded) news() {}
 func (TopicNews) news() {}
 func (FullNews) news()  {}
+func (GapNews) news()   {}
+func (WordsNews) news() {}
 func (PongNews) news()  {}

@@ -1,5 +1,5 @@
-// Package subject turns topics into NATS subjects and back. Every subject is legal, two topics never share one, and nothing
-// that an upstream sends can choose one outside its feed's template.
+// Package subject turns topics into NATS subjects and back. Every subject is legal, two topics never share one where the
+// template has {topic}, and nothing that an upstream sends can choose one outside its feed's template.
 package subject
 
 import (
@@ -14,6 +14,12 @@ const MaxLength = 1024
 
 // ErrTooLong means that a topic can have no subject, because it or its notices' would pass MaxLength.
 var ErrTooLong = fmt.Errorf("the subject is longer than %d bytes", MaxLength)
+
+// maxValue is the longest token that is made of a value from the upstream, in bytes.
+const maxValue = 200
+
+// ErrValueTooLong means that an event can have no subject, because of what the upstream put into it.
+var ErrValueTooLong = fmt.Errorf("a value from the upstream is longer than %d bytes as a token of the subject", maxValue)
 
 var errNotASubject = errors.New("not something that EncodeToken or EncodeTopic writes")
 

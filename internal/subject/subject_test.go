@@ -82,8 +82,8 @@ func TestATemplateFillsInFeedAndTopic(t *testing.T) {
 		if got != c.subject || err != nil {
 			t.Errorf("%s: Subject(%q) = %q, %v, want %q", c.template, c.topic, got, err, c.subject)
 		}
-		if topic, ok := tm.Topic("my-feed", c.subject); topic != c.topic || !ok {
-			t.Errorf("%s: Topic(%q) = %q, %v, want %q", c.template, c.subject, topic, ok, c.topic)
+		if topic, _, ok := undo(tm, "my-feed", c.subject); topic != c.topic || !ok {
+			t.Errorf("%s: %q is undone to %q, %v, want %q", c.template, c.subject, topic, ok, c.topic)
 		}
 	}
 	if got := mustParse(t, "acme.{feed}.{topic}").Root(); got != "acme" {
@@ -91,14 +91,124 @@ func TestATemplateFillsInFeedAndTopic(t *testing.T) {
 	}
 }
 
-func TestSubjectsOfOthersHaveNoTopic(t *testing.T) {
-	tm := mustParse(t, "feed.{feed}.{topic}.raw")
-	for _, s := range []string{
-		"feed.other.a.raw", "feed.mine.a", "feed.mine.raw", "feed.mine..raw", "feed.mine.=61.raw", "feed", "",
-		"feed.mine." + strings.Repeat("a", MaxLength) + ".raw",
+var scaiwave = []string{"room", "type"}
+
+func TestAProtocolsOwnVariablesAreOneTokenEach(t *testing.T) {
+	for _, c := range []struct {
+		template string
+		values   []string
+		subject  string
+	}{
+		{"feed.{feed}.{room}.{type}", []string{"a.b", "swp.room"}, "feed.f.a=2Eb.swp=2Eroom"},
+		{"feed.{type}", []string{"r", "typing"}, "feed.typing"},
+		{"feed.{type}.{room}.{type}", []string{"r", ">"}, "feed.=3E.r.=3E"},
+		{"feed.{room}.{topic}.{type}", []string{"", "*"}, "feed.=.x.y.=2A"},
+		{"feed.{room}.{type}", []string{"r"}, "feed.r.="}, // the event has no such value
+		{"feed.{feed}", []string{"r", "t"}, "feed.f"},
 	} {
-		if topic, ok := tm.Topic("mine", s); ok {
-			t.Errorf("Topic(%.40q) = %.40q, want none", s, topic)
+		got, err := mustParse(t, c.template, scaiwave...).Subject("f", "x.y", bytesOf(c.values)...)
+		if got != c.subject || err != nil {
+			t.Errorf("%s with %q: %q, %v, want %q", c.template, c.values, got, err, c.subject)
+		}
+	}
+}
+
+func TestAPatternHasAStarForEachValue(t *testing.T) {
+	for template, want := range map[string]string{
+		"feed.{feed}.{room}.{type}": "feed.f.*.*",
+		"feed.{topic}.{type}":       "feed.a.b.*",
+		"feed.{topic}":              "feed.a.b",
+	} {
+		if got, err := mustParse(t, template, scaiwave...).Pattern("f", "a.b"); got != want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", template, got, err, want)
+		}
+	}
+	tm := mustParse(t, "feed.{feed}.{room}.{type}", scaiwave...)
+	if got, err := tm.Pattern("f", "a", nil, []byte("*")); got != "feed.f.*.=2A" || err != nil {
+		t.Errorf("with a type that is known: %q, %v", got, err)
+	}
+	if _, err := tm.Pattern("f", "a", bytesOf([]string{strings.Repeat("a", 201)})...); !errors.Is(err, ErrValueTooLong) {
+		t.Errorf("with a room that is too long: %v", err)
+	}
+}
+
+func TestAnAsideStandsInThePlaceOfTheTopic(t *testing.T) {
+	for template, want := range map[string]string{
+		"feed.{feed}.{topic}":        "feed.f.order.UP=2EDATE",
+		"feed.{topic}.{mode}.{feed}": "feed.order.UP=2EDATE.=.f",
+		"feed.{token}":               "feed.=",
+	} {
+		tm := mustParse(t, template, "mode", "token")
+		if got, err := tm.Aside("f", "order", []byte("UP.DATE")); got != want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", template, got, err, want)
+		}
+		want = strings.ReplaceAll(want, "UP=2EDATE", "*")
+		if got, err := tm.AsidePattern("f", "order", 1); got != want || err != nil {
+			t.Errorf("%s: the pattern is %q, %v, want %q", template, got, err, want)
+		}
+	}
+}
+
+func TestValuesFromUpstreamAreBounded(t *testing.T) {
+	tm := mustParse(t, "feed.{topic}.{room}.{type}", scaiwave...)
+	room := func(n int, c string) [][]byte { return [][]byte{[]byte(strings.Repeat(c, n))} }
+	for _, c := range []struct {
+		values [][]byte
+		want   error
+	}{
+		{room(200, "a"), nil},
+		{room(201, "a"), ErrValueTooLong},
+		{room(66, "@"), nil}, // three bytes each
+		{room(67, "@"), ErrValueTooLong},
+		{room(1<<20, "a"), ErrValueTooLong},
+	} {
+		if _, err := tm.Subject("f", "x", c.values...); !errors.Is(err, c.want) {
+			t.Errorf("a value of %d bytes: %v, want %v", len(c.values[0]), err, c.want)
+		}
+		if _, err := tm.Aside("f", "order", c.values...); !errors.Is(err, c.want) {
+			t.Errorf("an aside with a value of %d bytes: %v, want %v", len(c.values[0]), err, c.want)
+		}
+	}
+	six := [][]byte{}
+	for range 6 {
+		six = append(six, room(200, "a")[0])
+	}
+	if _, err := tm.Aside("f", "order", six...); !errors.Is(err, ErrTooLong) {
+		t.Errorf("six long values: %v, want ErrTooLong", err)
+	}
+	if _, err := tm.Pattern("f", strings.Repeat("a", MaxLength)); !errors.Is(err, ErrTooLong) {
+		t.Errorf("the pattern of a long topic: %v, want ErrTooLong", err)
+	}
+}
+
+func TestTemplatesThatUseAProtocolsVariablesWrongAreRefused(t *testing.T) {
+	for template, want := range map[string]string{
+		"feed.{topic}.{topic}": "{topic} may stand only once",
+		"feed.{status}":        "unknown variable {status}: there are {feed}, {room}, {type} and {topic}",
+		"feed.x{room}":         `"x{room}": a variable fills a whole token`,
+		"feed.room}":           `"room}": a variable fills a whole token`,
+		"{room}.{topic}":       "the first token is a word, not a variable",
+	} {
+		if _, err := Parse(template, scaiwave...); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", template, err, want)
+		}
+	}
+	tm := mustParse(t, "feed.{type}", scaiwave...)
+	if tm.HasTopic() || tm.Has(0) || !tm.Has(1) {
+		t.Error("the template is said to have other variables than it has")
+	}
+}
+
+func TestPatternsMeetWhereOneSubjectFitsBoth(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		meet bool
+	}{
+		{"a.b", "a.b", true}, {"a.b", "a.c", false}, {"a.*", "a.c", true}, {"a.*", "*.c", true}, {"a.*.x", "a.b.y", false},
+		{"a.*", "a", false}, {"a.*", "a.b.c", false}, {"*.*", "a.b", true}, {"a", "b", false}, {"a.b", "a.*.*", false},
+	} {
+		if Meet(c.a, c.b) != c.meet || Meet(c.b, c.a) != c.meet {
+			t.Errorf("Meet(%s, %s) is not %v", c.a, c.b, c.meet)
 		}
 	}
 }
@@ -141,34 +251,105 @@ func TestNoticesHaveSubjectsOfTheirOwn(t *testing.T) {
 func FuzzSubjectsAreLegalReversibleAndTheirOwn(f *testing.F) {
 	topics := []string{"", "=", ".", "..", "a.b", "a..b", ".a", "a.", "a=2Eb", "=2E", "*", ">", "a b", "\x00", "é", "a\r\nb"}
 	for i, topic := range topics {
-		f.Add(topic, topics[(i+1)%len(topics)], "feed.{feed}.{topic}")
-		f.Add(topic, topic+".", "acme.{topic}.raw.{feed}")
+		f.Add(topic, topics[(i+1)%len(topics)], topics[(i+2)%len(topics)], "feed.{feed}.{topic}")
+		f.Add(topic, topic+".", topic+"é", "acme.{topic}.raw.{feed}")
+		f.Add(topic, topic, "a."+topic, "acme.{topic}.{room}.raw.{type}.{room}")
+		f.Add(topic, topic, topic+"*", "acme.{type}")
 	}
-	f.Fuzz(func(t *testing.T, one, other, template string) {
-		tm, err := Parse(template)
+	f.Fuzz(func(t *testing.T, one, other, value, template string) {
+		tm, err := Parse(template, scaiwave...)
 		if err != nil {
 			return
 		}
-		subject, err := tm.Subject("twitch", one)
+		values := bytesOf([]string{value, other})
+		subject, err := tm.Subject("twitch", one, values...)
 		if err != nil {
 			return
 		}
-		if !legal(subject) || !server.IsValidPublishSubject(subject) {
-			t.Fatalf("%q: topic %q has the subject %q, which is not legal", template, one, subject)
+		pattern, err := tm.Pattern("twitch", one)
+		if err != nil || !Meet(pattern, subject) {
+			t.Fatalf("%q: topic %q with %q has the subject %q outside of %q, %v", template, one, values, subject, pattern, err)
 		}
-		if strings.HasPrefix(subject, "feedmux.") {
-			t.Fatalf("%q: topic %q is among the notices: %q", template, one, subject)
+		checkLegal(t, template, subject)
+		back, read, ok := undo(tm, "twitch", subject)
+		if !ok || back != one && tm.HasTopic() || read[0] != value && tm.Has(0) || read[1] != other && tm.Has(1) {
+			t.Fatalf("%q: topic %q with %q became %q and then %q, %q, %v", template, one, values, subject, back, read, ok)
 		}
-		if back, ok := tm.Topic("twitch", subject); !ok || back != one {
-			t.Fatalf("%q: topic %q became %q and then %q, %v", template, one, subject, back, ok)
-		}
-		if second, err := tm.Subject("twitch", other); err == nil && (second == subject) != (one == other) {
+		second, err := tm.Subject("twitch", other, values...)
+		if err == nil && tm.HasTopic() && (second == subject) != (one == other) {
 			t.Fatalf("%q: the topics %q and %q share %q", template, one, other, subject)
 		}
 		if notice, err := Notice("gap", "twitch", one); err != nil || !legal(notice) {
 			t.Fatalf("topic %q has notices on %q, %v", one, notice, err)
 		}
+		aside, err := tm.Aside("twitch", one, values...)
+		if err != nil {
+			return
+		}
+		checkLegal(t, template, aside)
+		pattern, err = tm.AsidePattern("twitch", one, len(values))
+		if err != nil || !Meet(pattern, aside) {
+			t.Fatalf("%q: the aside %q with %q has the subject %q outside of %q, %v", template, one, values, aside, pattern, err)
+		}
 	})
+}
+
+// checkLegal holds a subject against what every one must be.
+func checkLegal(t *testing.T, template, subject string) {
+	t.Helper()
+	if !legal(subject) || !server.IsValidPublishSubject(subject) {
+		t.Fatalf("%q: the subject %q is not legal", template, subject)
+	}
+	if strings.HasPrefix(subject, "feedmux.") {
+		t.Fatalf("%q: %q is among the notices", template, subject)
+	}
+}
+
+// undo finds what a subject of a feed was made of; values are those of the variables that are in the template.
+func undo(tm Template, feed, subject string) (topic string, values [2]string, ok bool) {
+	tokens := strings.Split(subject, ".")
+	for i, k := range tm.tokens {
+		n := 1
+		if k.value == ofTopic && k.literal == "" {
+			n = len(tokens) - (len(tm.tokens) - 1 - i)
+		}
+		if n < 1 || n > len(tokens) {
+			return "", values, false
+		}
+		text := strings.Join(tokens[:n], ".")
+		tokens = tokens[n:]
+		decode, want := DecodeToken, (*string)(nil)
+		switch {
+		case k.literal != "":
+			if text != k.literal {
+				return "", values, false
+			}
+			continue
+		case k.value == ofFeed:
+			want = &feed
+		case k.value == ofTopic:
+			decode = DecodeTopic
+		}
+		got, err := decode(text)
+		if err != nil || want != nil && got != *want {
+			return "", values, false
+		}
+		switch k.value {
+		case ofFeed:
+		case ofTopic:
+			topic = got
+		default:
+			values[k.value] = got
+		}
+	}
+	return topic, values, len(tokens) == 0
+}
+
+func bytesOf(values []string) (list [][]byte) {
+	for _, v := range values {
+		list = append(list, []byte(v))
+	}
+	return list
 }
 
 func FuzzWhatIsDecodedIsEncodedTheSame(f *testing.F) {
@@ -203,9 +384,9 @@ func legal(subject string) bool {
 	return true
 }
 
-func mustParse(t testing.TB, s string) Template {
+func mustParse(t testing.TB, s string, variables ...string) Template {
 	t.Helper()
-	tm, err := Parse(s)
+	tm, err := Parse(s, variables...)
 	if err != nil {
 		t.Fatalf("Parse(%q): %v", s, err)
 	}

@@ -29,3 +29,21 @@ type Batch interface {
 	// for a millisecond. A Batch whose last call was Flush may be forgotten.
 	Flush()
 }
+
+// Taker takes the events of a feed whose upstream keeps them: what it does not take now can be brought again. It belongs to
+// one goroutine at a time, but for Progress.
+type Taker interface {
+	// Take copies what it needs of e before it returns and keeps nothing of it but Topic. The events that are taken are
+	// numbered from one on. False: there is no room now, or events were lost; then nothing is taken, dropped or counted.
+	// It never waits.
+	Take(e *Event) bool
+
+	// Progress says how many events, from the first on, are done with: NATS is known to have them, or they can never be
+	// sent. lost says that some after these may not have got through: nothing more is taken until Restart. Any
+	// goroutine may ask.
+	Progress() (done uint64, lost bool)
+
+	// Restart forgets what was taken beyond what is done with, and returns that number: the next event to be taken is the
+	// one after it. Forgotten events that still wait are not sent.
+	Restart() (done uint64)
+}

@@ -27,8 +27,9 @@ func States() []State { return []State{Unplaced, Assigned, Asked, Confirmed, Ref
 type By string
 
 const (
-	ByAck   By = "ack"
-	ByEvent By = "event"
+	ByAck     By = "ack"
+	ByEvent   By = "event"
+	ByAssumed By = "assumed" // the upstream answers no ask: it was written, and nothing was wrong for a while
 )
 
 // News says what became of topics. It names them by identity: what is said of a topic that was removed must not be taken
@@ -39,4 +40,14 @@ type News struct {
 	By     By
 	Reason string
 	At     time.Time
+
+	// Filled says what became of the events that came while nobody listened: only with Confirmed.
+	Filled Filled
+}
+
+// Filled says how much of what an upstream kept, while nobody listened to it, was had afterwards. The zero value: it keeps
+// nothing.
+type Filled struct {
+	All bool
+	To  time.Time // not All: up to when; zero: nothing
 }

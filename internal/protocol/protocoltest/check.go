@@ -16,14 +16,14 @@ import (
 //
 //   - Live is said once in a life at most;
 //   - a message is left as it was;
-//   - frames and settlements are the receiver's: later calls do not change them;
+//   - frames, settlements and words are the receiver's: later calls do not change them;
 //   - nothing of a message is read after the call that carried it;
 //   - events name a topic, settlements a topic and a known verdict, frames have a payload and a known kind;
 //   - Asks name only topics that were asked for.
 //
 // Topics are asked for once; last come a ping and the drop of the first topic. To see what a session does with a
 // message that comes again, give it twice.
-func Check(t testing.TB, p protocol.Protocol, topics []shard.Topic, messages ...Message) {
+func Check(t testing.TB, p protocol.Protocol, topics []protocol.Topic, messages ...Message) {
 	t.Helper()
 	e, err := p.Endpoint(context.Background())
 	if err != nil {
@@ -72,7 +72,11 @@ func Check(t testing.TB, p protocol.Protocol, topics []shard.Topic, messages ...
 	c.session.Ping(&c.out)
 	c.inspect()
 	c.out.Reset()
-	c.session.Change(nil, topics[:min(1, len(topics))], &c.out)
+	var first []shard.Topic
+	if len(topics) > 0 {
+		first = append(first, topics[0].Name)
+	}
+	c.session.Change(nil, first, &c.out)
 	c.inspect()
 	for i, k := range c.kept {
 		if got := k.String(); got != k.was {
@@ -84,7 +88,7 @@ func Check(t testing.TB, p protocol.Protocol, topics []shard.Topic, messages ...
 // checker looks at what one session says.
 type checker struct {
 	t       testing.TB
-	topics  []shard.Topic
+	topics  []protocol.Topic
 	session protocol.Session
 	out     protocol.Out
 	live    bool
@@ -95,10 +99,11 @@ type checker struct {
 type kept struct {
 	frames  []protocol.Frame
 	settled []protocol.Settlement
+	words   []protocol.Words
 	was     string
 }
 
-func (k kept) String() string { return fmt.Sprintf("%q %q", k.frames, k.settled) }
+func (k kept) String() string { return fmt.Sprintf("%q %q %q", k.frames, k.settled, k.words) }
 
 func (c *checker) inspect() {
 	c.t.Helper()
@@ -110,13 +115,16 @@ func (c *checker) inspect() {
 		if len(e.Topic) == 0 {
 			c.t.Fatalf("an event without a topic: %q", e.Payload)
 		}
+		if !e.Sent.IsZero() && e.Position == nil {
+			c.t.Fatalf("an event with a time and without a position: %q", e.Payload)
+		}
 	}
 	for _, f := range c.out.Frames {
-		if len(f.Payload) == 0 || f.Kind != protocol.Text && f.Kind != protocol.Binary {
+		if len(f.Payload) == 0 && f.Kind != protocol.Ping || f.Kind != protocol.Text && f.Kind != protocol.Binary && f.Kind != protocol.Ping {
 			c.t.Fatalf("a frame of kind %d with %d bytes", f.Kind, len(f.Payload))
 		}
 		for _, topic := range f.Asks {
-			if !slices.Contains(c.topics, topic) {
+			if !slices.ContainsFunc(c.topics, func(t protocol.Topic) bool { return t.Name == topic }) {
 				c.t.Fatalf("an ask for %q, which nobody wants", topic)
 			}
 		}
@@ -126,7 +134,7 @@ func (c *checker) inspect() {
 			c.t.Fatalf("verdict %d on %d topics", s.Verdict, len(s.Topics))
 		}
 	}
-	k := kept{frames: slices.Clone(c.out.Frames), settled: slices.Clone(c.out.Settled)}
+	k := kept{frames: slices.Clone(c.out.Frames), settled: slices.Clone(c.out.Settled), words: slices.Clone(c.out.Words)}
 	k.was = k.String()
 	c.kept = append(c.kept, k)
 }

@@ -31,7 +31,7 @@ func TestCheckFindsBrokenPromises(t *testing.T) {
 		}},
 		{"verdict", func(_ []byte, out *protocol.Out) { out.Settled = make([]protocol.Settlement, 1) }},
 		{"verdict", func(_ []byte, out *protocol.Out) {
-			out.Settled = []protocol.Settlement{{Topics: []shard.Topic{"a"}, Verdict: 4}}
+			out.Settled = []protocol.Settlement{{Topics: []shard.Topic{"a"}, Verdict: 5}}
 		}},
 		{"changed later", func(msg []byte, out *protocol.Out) {
 			out.Frames = append(out.Frames, protocol.Frame{Kind: protocol.Text, Payload: msg})
@@ -70,7 +70,7 @@ func fate(p protocol.Protocol, messages ...string) string {
 	done := make(chan struct{})
 	go func() { // Fatal ends its goroutine
 		defer close(done)
-		Check(v, p, []shard.Topic{"a", "c", "d"}, list...)
+		Check(v, p, []protocol.Topic{{Name: "a"}, {Name: "c"}, {Name: "d"}}, list...)
 	}()
 	<-done
 	return v.said

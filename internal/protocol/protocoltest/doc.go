@@ -10,13 +10,14 @@
 //	settled raid.1 confirmed
 //	settled raid.2 refused ERR_BADTOPIC             or split, or again; then the reason
 //	< text {"type":"MESSAGE", …}
-//	event raid.1 {"n":1}                            with an id: event raid.1 id=7 {"n":1}
+//	event raid.1 {"n":1}                            before the body: or=NAME, value=…, id=…, position=…, sent=…
 //	< text {"type":"odd"}
 //	skipped unknown_type
 //	ping                                            Ping is called
 //	drop raid.1                                     Change is asked to drop these topics
 //
-// The other answers are pong, move, and error with the text of the error that ended the life. A message, topic,
+// The other answers are > ping (a ping of WebSocket's own), pong, move, full, odd with the topic and the kind of an oddity,
+// words with their kind and text, and error with the text of the error that ended the life. A message, topic,
 // payload or reason that could be misread (it is empty, has spaces where a word is due, or bytes that do not print) is
 // quoted as in Go.
 //

@@ -16,7 +16,7 @@ type fake struct {
 }
 
 func (f fake) Limits() protocol.Limits                             { return protocol.Limits{SubscribeBatch: 2} }
-func (f fake) Check(shard.Topic) error                             { return nil }
+func (f fake) Check(protocol.Topic) error                          { return nil }
 func (f fake) Endpoint(context.Context) (protocol.Endpoint, error) { return protocol.Endpoint{}, nil }
 func (f fake) Open(protocol.Endpoint) protocol.Session             { return f }
 func (f fake) Ping(out *protocol.Out)                              { f.say("?", nil, out) }
@@ -25,12 +25,12 @@ func (f fake) say(s string, asks []shard.Topic, out *protocol.Out) {
 	out.Frames = append(out.Frames, protocol.Frame{Kind: protocol.Text, Payload: []byte(s), Asks: asks})
 }
 
-func (f fake) Change(add, drop []shard.Topic, out *protocol.Out) {
+func (f fake) Change(add []protocol.Topic, drop []shard.Topic, out *protocol.Out) {
 	for _, t := range drop {
 		f.say("-"+string(t), nil, out)
 	}
 	for _, t := range add {
-		f.say("+"+string(t), []shard.Topic{t}, out)
+		f.say("+"+string(t.Name), []shard.Topic{t.Name}, out)
 	}
 }
 

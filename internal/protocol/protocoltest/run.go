@@ -10,12 +10,14 @@ import (
 	"testing"
 
 	"feedmux/internal/protocol"
+	"feedmux/shard"
 )
 
 var update = flag.Bool("update", false, "rewrite the answers in transcripts")
 
-// Run plays each transcript that glob matches, each on a session of its own. No match is a failure.
-func Run(t *testing.T, p protocol.Protocol, glob string) {
+// Run plays each transcript that glob matches, each on a session of its own. No match is a failure. read makes a topic of
+// a word after "want"; nil: the word is its name.
+func Run(t *testing.T, p protocol.Protocol, glob string, read func(word string) protocol.Topic) {
 	t.Helper()
 	files, err := filepath.Glob(glob)
 	if err != nil || len(files) == 0 {
@@ -35,7 +37,7 @@ func Run(t *testing.T, p protocol.Protocol, glob string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			played, err := script.play(p.Limits(), p.Open(e))
+			played, err := script.play(p.Limits(), p.Open(e), read)
 			if err != nil {
 				t.Fatalf("%s:%v", file, err)
 			}
@@ -53,7 +55,7 @@ func Run(t *testing.T, p protocol.Protocol, glob string) {
 }
 
 // play returns the transcript with what s answers. It fails where the script asks for what no caller may.
-func (t *transcript) play(limits protocol.Limits, s protocol.Session) (*transcript, error) {
+func (t *transcript) play(limits protocol.Limits, s protocol.Session, read func(string) protocol.Topic) (*transcript, error) {
 	played := &transcript{tail: t.tail}
 	var out protocol.Out
 	for i, step := range t.steps {
@@ -68,7 +70,7 @@ func (t *transcript) play(limits protocol.Limits, s protocol.Session) (*transcri
 			if len(do.want) > limits.SubscribeBatch {
 				return nil, fmt.Errorf("%d: more than %d topics in one ask", step.line, limits.SubscribeBatch)
 			}
-			s.Change(do.want, do.drop, &out)
+			s.Change(topicsOf(do.want, read), do.drop, &out)
 		}
 		step.answers = render(&out, err)
 		played.steps = append(played.steps, step)
@@ -88,4 +90,14 @@ func differences(script, played *transcript) (list []string) {
 		}
 	}
 	return list
+}
+
+func topicsOf(words []shard.Topic, read func(string) protocol.Topic) []protocol.Topic {
+	topics := make([]protocol.Topic, len(words))
+	for i, w := range words {
+		if topics[i].Name = w; read != nil {
+			topics[i] = read(string(w))
+		}
+	}
+	return topics
 }

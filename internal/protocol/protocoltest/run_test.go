@@ -12,7 +12,7 @@ func TestADifferenceNamesItsLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	played, err := script.play(fake{}.Limits(), fake{})
+	played, err := script.play(fake{}.Limits(), fake{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,10 +34,10 @@ func TestUpdateRewritesTheFileAndRunThenPasses(t *testing.T) {
 	}
 	defer func(before bool) { *update = before }(*update)
 	*update = true
-	Run(t, fake{}, file)
+	Run(t, fake{}, file, nil)
 	if got, err := os.ReadFile(file); err != nil || string(got) != dialogue {
 		t.Errorf("rewritten to (%v)\n%s", err, got)
 	}
 	*update = false
-	Run(t, fake{}, file)
+	Run(t, fake{}, file, nil)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -42,7 +43,7 @@ type Message struct {
 }
 
 // answers begin with one of these words. What follows is compared as text.
-var answers = []string{">", "live", "pong", "move", "settled", "event", "skipped", "error"}
+var answers = []string{">", "live", "pong", "move", "settled", "event", "odd", "words", "full", "skipped", "error"}
 
 // parse reads a transcript. String undoes it, byte for byte.
 func parse(text string) (*transcript, error) {
@@ -142,9 +143,12 @@ func (t *transcript) String() string {
 func render(out *protocol.Out, err error) (lines []string) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	for _, f := range out.Frames {
-		if f.Kind == protocol.Binary {
+		switch f.Kind {
+		case protocol.Binary:
 			say("> binary %x", f.Payload)
-		} else {
+		case protocol.Ping:
+			say("> ping")
+		default:
 			say("> %s", text(f.Payload))
 		}
 	}
@@ -167,11 +171,32 @@ func render(out *protocol.Out, err error) (lines []string) {
 		}
 	}
 	for _, e := range out.Events {
-		if e.ID != nil {
-			say("event %s id=%s %s", word(e.Topic), word(e.ID), text(e.Payload))
-		} else {
-			say("event %s %s", word(e.Topic), text(e.Payload))
+		line := "event " + word(e.Topic)
+		for _, w := range e.Wider {
+			line += " or=" + word(w)
 		}
+		for _, v := range e.Values {
+			line += " value=" + word(v)
+		}
+		if e.ID != nil {
+			line += " id=" + word(e.ID)
+		}
+		if e.Position != nil {
+			line += " position=" + word(e.Position)
+		}
+		if !e.Sent.IsZero() {
+			line += " sent=" + e.Sent.UTC().Format(time.RFC3339Nano)
+		}
+		lines = append(lines, line+" "+text(e.Payload))
+	}
+	for _, o := range out.Oddities {
+		say("odd %s %s", word(o.Topic), word(o.Kind))
+	}
+	for _, w := range out.Words {
+		say("words %s %s", word(w.Kind), text(w.Text))
+	}
+	if out.Full {
+		say("full")
 	}
 	if out.Skipped != "" {
 		say("skipped %s", word(out.Skipped))
@@ -184,6 +209,7 @@ func render(out *protocol.Out, err error) (lines []string) {
 
 var verdicts = [...]string{
 	protocol.Confirmed: "confirmed", protocol.Refused: "refused", protocol.Split: "split", protocol.Again: "again",
+	protocol.Full: "full",
 }
 
 // text is s as the rest of a line.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"feedmux/internal/protocol"
 	"feedmux/shard"
@@ -93,16 +94,33 @@ func TestScriptsThatNoCallerCouldFollowAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parsed.play(fake{}.Limits(), fake{}); err == nil {
+		if _, err := parsed.play(fake{}.Limits(), fake{}, nil); err == nil {
 			t.Errorf("%q was played", script)
 		}
 	}
 }
 
-func TestAnIDIsShown(t *testing.T) {
-	out := protocol.Out{Events: []protocol.Event{{Topic: []byte("a"), ID: []byte("7"), Payload: []byte("x")}}}
-	if got := render(&out, nil); !slices.Equal(got, []string{"event a id=7 x"}) {
-		t.Errorf("%q", got)
+func TestAllThatASessionSaysIsShown(t *testing.T) {
+	out := protocol.Out{
+		Frames: []protocol.Frame{{Kind: protocol.Ping}},
+		Events: []protocol.Event{
+			{Topic: []byte("a"), ID: []byte("7"), Payload: []byte("x")},
+			{
+				Topic: []byte("r/t"), Wider: [][]byte{[]byte("r"), []byte("*")}, Values: [][]byte{[]byte("r"), []byte("a b")},
+				Payload: []byte("y"), Position: []byte("12"), Sent: time.Unix(0, 0),
+			},
+		},
+		Oddities: []protocol.Oddity{{Kind: "high_below_low", Topic: []byte("a")}},
+		Words:    []protocol.Words{{Kind: "error", Text: "too many"}},
+		Full:     true,
+		Skipped:  "malformed",
+	}
+	want := []string{
+		"> ping", "event a id=7 x", `event r/t or=r or=* value=r value="a b" position=12 sent=1970-01-01T00:00:00Z y`,
+		"odd a high_below_low", "words error too many", "full", "skipped malformed",
+	}
+	if got := render(&out, nil); !slices.Equal(got, want) {
+		t.Errorf("%q\nwant\n%q", got, want)
 	}
 }
 
@@ -124,7 +142,7 @@ func play(t *testing.T, script string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	played, err := parsed.play(fake{}.Limits(), fake{})
+	played, err := parsed.play(fake{}.Limits(), fake{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,6 +70,9 @@ type Options struct {
 
 	// FullErrors are the upstream's words for a connection that takes no more topics. Its documents name none.
 	FullErrors []string
+
+	// Frame publishes the whole MESSAGE as it came, instead of the event in it.
+	Frame bool
 }
 
 // Protocol is Twitch PubSub as one feed uses it.
@@ -78,6 +81,7 @@ type Protocol struct {
 	token      func(context.Context) (string, error)
 	authTopics []string
 	full       []string
+	frame      bool
 }
 
 // New returns the protocol. It keeps o.FullErrors.
@@ -87,6 +91,7 @@ func New(o Options) *Protocol {
 		token:      o.Token,
 		authTopics: slices.Concat(tokenTopics[:], o.AuthTopics),
 		full:       o.FullErrors,
+		frame:      o.Frame,
 	}
 	if p.url == "" {
 		p.url = DefaultURL
@@ -106,8 +111,19 @@ func (p *Protocol) Limits() protocol.Limits {
 	}
 }
 
+// pingPongFailed is the edge's close code for a client that did not answer its WebSocket pings.
+const pingPongFailed = 4100
+
+// JudgeClose knows the edge's own code.
+func (p *Protocol) JudgeClose(code int, _ string) protocol.Closing {
+	if code == pingPongFailed {
+		return protocol.Unanswered
+	}
+	return protocol.Unknown
+}
+
 // Check refuses only what can be no topic at all: which names exist is the upstream's to say.
-func (p *Protocol) Check(t shard.Topic) error { return check(string(t)) }
+func (p *Protocol) Check(t protocol.Topic) error { return check(string(t.Name)) }
 
 func check(t string) error {
 	if t == "" {
@@ -142,7 +158,9 @@ func bare(token string) string {
 
 // Open starts a session.
 func (p *Protocol) Open(e protocol.Endpoint) protocol.Session {
-	return &session{needsToken: p.needsToken, token: e.Token, redact: e.Redact, full: p.full, asks: make(map[string]ask)}
+	return &session{
+		needsToken: p.needsToken, token: e.Token, redact: e.Redact, full: p.full, frame: p.frame, asks: make(map[string]ask),
+	}
 }
 
 func (p *Protocol) needsToken(t shard.Topic) bool {

@@ -31,6 +31,7 @@ type session struct {
 	token      string                    // "": there is none
 	redact     func(words string) string // nil: as the words are
 	full       []string                  // what the upstream says to a topic too many
+	frame      bool                      // events are published as whole frames
 
 	live bool
 	sent int            // frames with a nonce so far
@@ -57,7 +58,7 @@ type requestData struct {
 }
 
 // Change sends the UNLISTENs first: they make the room that the LISTENs need.
-func (s *session) Change(add, drop []shard.Topic, out *protocol.Out) {
+func (s *session) Change(add []protocol.Topic, drop []shard.Topic, out *protocol.Out) {
 	s.forget(drop)
 	for topics := range slices.Chunk(drop, SubscribeBatch) {
 		s.request("UNLISTEN", unlistenNonce, topics, "", out)
@@ -65,10 +66,10 @@ func (s *session) Change(add, drop []shard.Topic, out *protocol.Out) {
 
 	var public, private []shard.Topic
 	for _, t := range add {
-		if s.needsToken(t) {
-			private = append(private, t)
+		if s.needsToken(t.Name) {
+			private = append(private, t.Name)
 		} else {
-			public = append(public, t)
+			public = append(public, t.Name)
 		}
 	}
 	s.listen(public, "", out)
@@ -116,7 +117,7 @@ func (s *session) Message(kind protocol.Kind, msg []byte, out *protocol.Out) err
 		return nil
 	}
 	if s.scan.message(msg) {
-		s.onMessage(s.scan.topic, s.scan.body, out)
+		s.onMessage(s.scan.topic, s.scan.body, msg, out)
 		return nil
 	}
 	f, ok := decode(msg)
@@ -126,7 +127,7 @@ func (s *session) Message(kind protocol.Kind, msg []byte, out *protocol.Out) err
 	}
 	switch f.kind {
 	case "MESSAGE":
-		s.onMessage([]byte(f.topic), []byte(f.body), out)
+		s.onMessage([]byte(f.topic), []byte(f.body), msg, out)
 	case "RESPONSE":
 		s.onResponse(f.nonce, f.err, out)
 	case "PONG":
@@ -142,7 +143,10 @@ func (s *session) Message(kind protocol.Kind, msg []byte, out *protocol.Out) err
 	return nil
 }
 
-func (s *session) onMessage(topic, body []byte, out *protocol.Out) {
+func (s *session) onMessage(topic, body, msg []byte, out *protocol.Out) {
+	if s.frame {
+		body = msg
+	}
 	out.Events = append(out.Events, protocol.Event{Topic: topic, Payload: body})
 	s.alive(out)
 }

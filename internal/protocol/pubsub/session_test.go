@@ -17,8 +17,8 @@ import (
 )
 
 func TestTranscripts(t *testing.T) {
-	protocoltest.Run(t, New(Options{}), "testdata/*.txt")
-	protocoltest.Run(t, withToken(), "testdata/token/*.txt")
+	protocoltest.Run(t, New(Options{}), "testdata/*.txt", nil)
+	protocoltest.Run(t, withToken(), "testdata/token/*.txt", nil)
 }
 
 func withToken() *Protocol {
@@ -63,9 +63,9 @@ func realFrames(t testing.TB) (frames []string) {
 }
 
 func TestEveryTopicIsAskedForOrSettled(t *testing.T) {
-	var add []shard.Topic
+	var add []protocol.Topic
 	for i := range SubscribeBatch {
-		add = append(add, shard.Topic(fmt.Sprintf("%s.%d", []string{"raid", "whispers"}[i%2], i)))
+		add = append(add, protocol.Topic{Name: shard.Topic(fmt.Sprintf("%s.%d", []string{"raid", "whispers"}[i%2], i))})
 	}
 	for _, p := range []*Protocol{New(Options{}), withToken()} {
 		var out protocol.Out
@@ -94,7 +94,11 @@ func TestEveryTopicIsAskedForOrSettled(t *testing.T) {
 			got = append(got, s.Topics...)
 		}
 		slices.Sort(got)
-		if want := slices.Sorted(slices.Values(add)); !slices.Equal(got, want) {
+		var want []shard.Topic
+		for _, t := range add {
+			want = append(want, t.Name)
+		}
+		if slices.Sort(want); !slices.Equal(got, want) {
 			t.Errorf("asked for or settled %v, not %v", got, want)
 		}
 	}
@@ -105,7 +109,7 @@ func TestOpenAsksStayWithinWhatIsAskedFor(t *testing.T) {
 	var out protocol.Out
 	for i := range 1000 { // an upstream that never answers
 		topic := []shard.Topic{shard.Topic(fmt.Sprintf("raid.%d", i))}
-		s.Change(topic, nil, &out)
+		s.Change([]protocol.Topic{{Name: topic[0]}}, nil, &out)
 		s.Change(nil, topic, &out)
 	}
 	if len(s.asks) != 0 {
@@ -113,10 +117,25 @@ func TestOpenAsksStayWithinWhatIsAskedFor(t *testing.T) {
 	}
 }
 
+func TestAFrameIsPublishedAsItCame(t *testing.T) {
+	for _, msg := range []string{
+		`{"type":"MESSAGE","data":{"topic":"raid.1","message":"{\"a\":\"b\"}"}}`,
+		` { "data":{"message":"{\u0022a\u0022:1}", "topic":"raid.1"},"type":"MESSAGE", "more":[1] }` + "\r\n", // as no scanner likes it
+	} {
+		var out protocol.Out
+		if err := open(t, New(Options{Frame: true})).Message(protocol.Text, []byte(msg), &out); err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Events) != 1 || string(out.Events[0].Topic) != "raid.1" || string(out.Events[0].Payload) != msg {
+			t.Errorf("%s\nbecame %+v", msg, out.Events)
+		}
+	}
+}
+
 func TestALongWordIsCut(t *testing.T) {
 	s := open(t, New(Options{}))
 	var out protocol.Out
-	s.Change([]shard.Topic{"raid.1"}, nil, &out)
+	s.Change([]protocol.Topic{{Name: "raid.1"}}, nil, &out)
 	msg := `{"type":"RESPONSE","nonce":"listen-1","error":"` + strings.Repeat("ä", 5000) + `"}`
 	if err := s.Message(protocol.Text, []byte(msg), &out); err != nil || len(out.Settled) != 1 {
 		t.Fatal(err, out)
@@ -165,14 +184,14 @@ func TestCheckRefusesOnlyWhatCanBeNoTopic(t *testing.T) {
 		"video-playback-by-id.1", "chat_moderator_actions.1.2", "raid", "a:b/c@d", "x.",
 		shard.Topic(strings.Repeat("x", 256)),
 	} {
-		if err := p.Check(good); err != nil {
+		if err := p.Check(protocol.Topic{Name: good}); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
 	for _, bad := range []shard.Topic{
 		"", " ", "a b", "a\n", "\x00", "a\"", "a'", `a\`, "ä", "\xff", "\x7f", shard.Topic(strings.Repeat("x", 257)),
 	} {
-		if p.Check(bad) == nil {
+		if p.Check(protocol.Topic{Name: bad}) == nil {
 			t.Errorf("%q passed", bad)
 		}
 	}
@@ -233,7 +252,7 @@ func FuzzMessage(f *testing.F) {
 			kind = protocol.Binary
 		}
 		first := protocoltest.Message{Kind: kind, Data: one}
-		protocoltest.Check(t, p, []shard.Topic{"raid.1", "whispers.1", "polls.1"},
+		protocoltest.Check(t, p, []protocol.Topic{{Name: "raid.1"}, {Name: "whispers.1"}, {Name: "polls.1"}},
 			first, protocoltest.Message{Kind: protocol.Text, Data: two}, first)
 	})
 }
@@ -245,4 +264,11 @@ func open(t testing.TB, p *Protocol) protocol.Session {
 		t.Fatal(err)
 	}
 	return p.Open(e)
+}
+
+func TestOnlyTheEdgesOwnCloseCodeIsJudged(t *testing.T) {
+	p := New(Options{})
+	if p.JudgeClose(4100, "ping pong failed") != protocol.Unanswered || p.JudgeClose(4003, "") != protocol.Unknown {
+		t.Error("4100 means that our pongs did not come, and nothing else is known")
+	}
 }

@@ -53,6 +53,7 @@ type Client struct {
 	upgraded bool // the handshake is done and the writer runs
 	muted    bool
 	left     bool      // the client sent a Close that waits for its answer
+	parting  bool      // we queued a Close
 	closing  bool      // nothing more is queued
 	hangUp   bool      // the writer sends a FIN as soon as the queue is empty
 	ended    bool      // FIN or RST was sent or seen
@@ -153,6 +154,9 @@ func (c *Client) endLocked(why string) {
 	c.s.Log.Info("ended", "conn", c.ID, "why", why, "open", c.s.open)
 }
 
+// ClosedLocked says whether either side has said Close; a socket that ends without one dropped uncleanly.
+func (c *Client) ClosedLocked() bool { return c.left || c.parting }
+
 func (c *Client) whyLocked(why string) {
 	if c.rec.Why == "" {
 		c.rec.Why = why
@@ -175,7 +179,7 @@ func (c *Client) CloseLocked(code int, reason string) {
 		return
 	}
 	c.QueueLocked(websocket.AppendFrame(nil, websocket.OpClose, websocket.ClosePayload(code, reason)), nil)
-	c.closing, c.closeBy = true, time.Now().Add(closeWait)
+	c.closing, c.parting, c.closeBy = true, true, time.Now().Add(closeWait)
 	c.whyLocked(fmt.Sprintf("Close %d %s", code, reason))
 	c.s.Log.Info("closing", "conn", c.ID, "code", code, "reason", reason)
 	c.wakeUp()

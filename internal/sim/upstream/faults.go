@@ -107,6 +107,9 @@ func (s *Server) Inject(f Fault, id int, strike func(*Client) bool) bool {
 	return true
 }
 
+// PlanLocked says that a fault is to happen n times more, for faults that no method above knows.
+func (s *Server) PlanLocked(f Fault, n int) { s.planned[f] += n }
+
 // plot is a fault that waits for its occasion on one connection.
 type plot struct {
 	fault Fault
@@ -165,6 +168,10 @@ func (c *Client) muteLocked() bool {
 	c.dropLocked()
 	return true
 }
+
+// ServedLocked says whether the connection goes on as far as both sides can know: neither has begun to end it, and it was
+// not made silent.
+func (c *Client) ServedLocked() bool { return c.canStrikeLocked() && !c.left && !c.ended }
 
 func (c *Client) badFrameLocked() bool {
 	c.QueueLocked(websocket.AppendFrame(nil, 11, []byte("?")), nil)

@@ -31,13 +31,22 @@ func (c *Client) handshake() bool {
 	}
 	s.Mu.Unlock()
 
-	key, err := websocket.ReadHandshake(c.br)
+	req, key, err := websocket.ReadHandshake(c.br)
 	if errors.Is(err, websocket.ErrNoHandshake) {
 		s.Mu.Lock()
 		c.ViolationLocked(RuleHandshake, err.Error())
 		s.Mu.Unlock()
 		c.answerAndEnd(websocket.HTTPAnswer(400, ""), err.Error())
 		return false
+	}
+	denied := 0
+	var denial []byte
+	if d, ok := c.Session.(Doorkeeper); ok && err == nil {
+		s.Mu.Lock()
+		if denied = d.RequestLocked(req); denied != 0 {
+			denial = c.denialLocked(denied)
+		}
+		s.Mu.Unlock()
 	}
 	if err == nil && o.HandshakeDelay > 0 {
 		err = c.stall(o.HandshakeDelay)
@@ -66,6 +75,9 @@ func (c *Client) handshake() bool {
 	case c.tooMany && !o.Starve:
 		c.answerAndEnd(websocket.HTTPAnswer(429, ""), "refused with 429: too many connections")
 		return false
+	case denied != 0:
+		c.answerAndEnd(denial, fmt.Sprintf("denied with %d", denied))
+		return false
 	case o.AcceptThenClose:
 		s.Mu.Lock()
 		c.FiredLocked(FaultAcceptThenClose)
@@ -85,6 +97,15 @@ func (c *Client) handshake() bool {
 	c.wsPing.SetLocked(s.o.WSPing)
 	c.life.SetLocked(s.o.Life)
 	return true
+}
+
+// denialLocked is the answer to a handshake that the session refused.
+func (c *Client) denialLocked(status int) []byte {
+	if e, ok := c.Session.(Explainer); ok {
+		contentType, body := e.RefusalLocked(status)
+		return websocket.HTTPAnswerWith(status, "Content-Type: "+contentType+"\r\n", body)
+	}
+	return websocket.HTTPAnswer(status, "")
 }
 
 // stall waits for d, or less if the client gives up: then it returns why.

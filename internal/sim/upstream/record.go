@@ -38,15 +38,20 @@ const (
 // Violation is a rule that a client broke.
 type Violation struct {
 	At     time.Time
-	Conn   int
+	Conn   int // 0: none, it was a plain HTTP request
 	Rule   Rule
 	Detail string // for people; holds no token
 }
 
 // ViolationLocked notes that the client broke a rule.
-func (c *Client) ViolationLocked(rule Rule, detail string) {
-	c.s.violations = AppendBounded(c.s.violations, Violation{time.Now(), c.ID, rule, detail})
-	c.s.Log.Warn("rule broken", "conn", c.ID, "rule", rule, "detail", detail)
+func (c *Client) ViolationLocked(rule Rule, detail string) { c.s.violationLocked(c.ID, rule, detail) }
+
+// ViolationLocked notes that a rule was broken in a plain HTTP request, which is no client's: the Violation's Conn is 0.
+func (s *Server) ViolationLocked(rule Rule, detail string) { s.violationLocked(0, rule, detail) }
+
+func (s *Server) violationLocked(conn int, rule Rule, detail string) {
+	s.violations = AppendBounded(s.violations, Violation{time.Now(), conn, rule, detail})
+	s.Log.Warn("rule broken", "conn", conn, "rule", rule, "detail", detail)
 }
 
 // ExpelLocked closes the connection of a client that broke a rule by doing nothing. One that has sent its Close may.

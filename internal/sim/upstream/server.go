@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -36,6 +37,24 @@ type Session interface {
 	// Flood returns what to write now that nothing else waits, and what to call, with the lock, when n bytes of it were
 	// written. No bytes: there is nothing to write before the client's next message. Only for [Options.Saturate].
 	Flood() (batch []byte, sentLocked func(n int))
+}
+
+// Doorkeeper is a [Session] that looks at the request of its own handshake.
+type Doorkeeper interface {
+	// RequestLocked is called once, before the request is answered, unless it is no handshake at all. What it returns is
+	// the HTTP status that refuses the handshake; 0 lets it pass. It must not change the request.
+	RequestLocked(r *http.Request) (status int)
+}
+
+// Explainer is a [Doorkeeper] whose refusals have a body.
+type Explainer interface {
+	// RefusalLocked returns the body of the answer that RequestLocked refused with, and its content type.
+	RefusalLocked(status int) (contentType string, body []byte)
+}
+
+// Pinger is a [Session] with a Close of its own for a client that answers no WebSocket ping. Others close with 4100.
+type Pinger interface {
+	NoPongLocked() (code int, reason string)
 }
 
 // Server is the part of an upstream that knows no protocol: it accepts, obeys the rules of [Options], breaks on

@@ -31,6 +31,9 @@ func (t *Timer) SetLocked(d time.Duration) {
 	t.c.wakeUp()
 }
 
+// ArmedLocked says whether the timer has yet to do its work.
+func (t *Timer) ArmedLocked() bool { return !t.at.IsZero() }
+
 // QueueAfterLocked is QueueLocked d later. Frames that are due together go in the order of the calls.
 func (c *Client) QueueAfterLocked(d time.Duration, frame []byte) {
 	const most = 1000 // a client that floods is not answered for ever
@@ -85,11 +88,15 @@ func (c *Client) onLifeLocked() {
 func (c *Client) onWSPingLocked() {
 	c.QueueLocked(websocket.AppendFrame(nil, websocket.OpPing, nil), nil)
 	c.wsPing.SetLocked(c.s.o.WSPing)
-	if c.wsPong.at.IsZero() {
+	if !c.wsPong.ArmedLocked() {
 		c.wsPong.SetLocked(c.s.o.WSPong)
 	}
 }
 
 func (c *Client) onNoPongLocked() {
-	c.ExpelLocked(RuleWSPong, "no pong", 4100, "ping pong failed")
+	code, reason := 4100, "ping pong failed"
+	if p, ok := c.Session.(Pinger); ok {
+		code, reason = p.NoPongLocked()
+	}
+	c.ExpelLocked(RuleWSPong, "no pong", code, reason)
 }

@@ -1,4 +1,4 @@
-package main
+package dialects
 
 import (
 	"fmt"
@@ -36,7 +36,7 @@ protocol = "twitch-pubsub"
 topics = ["raid.1"]
 subject = %q
 `, c.subject)
-		_, err := config.Parse("c.toml", []byte(text), loadOptions())
+		_, err := config.Parse("c.toml", []byte(text), LoadOptions())
 		if want := "c.toml:5: feed[0].subject: " + c.want; err == nil || err.Error() != want {
 			t.Errorf("%s:\ngot  %v\nwant %s", c.subject, err, want)
 		}

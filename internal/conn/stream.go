@@ -1,0 +1,72 @@
+package conn
+
+import (
+	"context"
+	"time"
+
+	"feedmux/internal/cause"
+	"feedmux/internal/reader"
+	"feedmux/internal/slots"
+	"feedmux/internal/topic"
+)
+
+// A feed whose upstream keeps what it sent has a Stream (package resume): every life brings it what comes, and it fetches
+// what was missed. Its topics are confirmed once it has caught up with the life.
+
+// openStream tells the stream of a life that is about to be read.
+func (c *Conn) openStream(l *life) {
+	if s := c.opts.Stream; s != nil {
+		s.Opened(l.Number, c.slot)
+	}
+}
+
+// runStream lets the stream work beside the conn.
+func (c *Conn) runStream(ctx context.Context) (changed <-chan struct{}) {
+	s := c.opts.Stream
+	if s == nil {
+		return nil
+	}
+	c.children.Go(func() { s.Run(ctx) })
+	return s.Changed()
+}
+
+// onStream takes what the stream has to say.
+func (c *Conn) onStream(now time.Time) {
+	s := c.opts.Stream
+	for _, g := range s.Gaps() {
+		at := slots.AtDelivery
+		if g.Cause != cause.NATSBroke {
+			at = slots.AtUpstream
+		}
+		c.up <- slots.GapNews{Slot: c.slot, From: g.From, To: g.To, Cause: g.Cause, At: at, Filled: g.Filled}
+	}
+	l, st := c.life, s.State()
+	if l == nil || st.Life != l.Number || !st.CaughtUp || l.ending != "" {
+		return
+	}
+	c.listening(l, now, st.Filled)
+}
+
+// listening says that a life whose topics are not asked for brings all that there is from now on.
+func (c *Conn) listening(l *life, now time.Time, filled topic.Filled) {
+	if !l.listening {
+		l.listening = true
+		c.report(l, l.asks.Listening(now, filled))
+	}
+}
+
+// readerStream is the stream as readers know it: nil where there is none.
+func (c *Conn) readerStream() reader.Stream {
+	if c.opts.Stream == nil {
+		return nil
+	}
+	return c.opts.Stream
+}
+
+// dead says that the upstream does not accept the secret as it was after so many changes.
+func (c *Conn) dead(changes int) {
+	c.opts.Credential.Refused(changes)
+	if s := c.opts.Stream; s != nil {
+		s.Denied()
+	}
+}

@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"feedmux/internal/config"
+)
+
+// warnBefore is how long before a token dies somebody is told.
+const warnBefore = 30 * time.Minute
+
+// expiry warns of the time of day at which a feed's token dies. That is no end for what is open: upstreams of this kind look
+// at the token when a connection is made.
+type expiry struct {
+	feed string
+	dies func(after time.Time) time.Time // the first such time after a given one
+	log  *slog.Logger
+
+	changed chan struct{} // room for 1: raised already, nothing is lost
+
+	mu    sync.Mutex
+	since time.Time // when the token that counts was made, as far as is known
+}
+
+// newExpiry begins with a token that was made at since.
+func newExpiry(feed string, since time.Time, dies func(after time.Time) time.Time, log *slog.Logger) *expiry {
+	return &expiry{feed: feed, dies: dies, log: log, changed: make(chan struct{}, 1), since: since}
+}
+
+// renewed says that there is another token from now on. Any goroutine may call it.
+func (e *expiry) renewed() {
+	e.mu.Lock()
+	e.since = time.Now()
+	e.mu.Unlock()
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}
+
+// at is when the token dies, or died. Any goroutine may ask.
+func (e *expiry) at() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.dies(e.since)
+}
+
+// run warns once of each time, until ctx ends: half an hour before, or at once where that has passed.
+func (e *expiry) run(ctx context.Context) {
+	var warned time.Time
+	for {
+		at := e.at()
+		var due <-chan time.Time
+		if !at.Equal(warned) {
+			due = time.After(time.Until(at.Add(-warnBefore)))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.changed:
+		case <-due:
+			e.warn(at, time.Until(at))
+			warned = at
+		}
+	}
+}
+
+func (e *expiry) warn(at time.Time, left time.Duration) {
+	const then = ": connections that are open go on, new ones need a new token"
+	clock := at.Format("15:04 ") + at.Location().String()
+	if left <= 0 {
+		e.log.Warn("the access token, unless it is newer than it looks, died at "+clock+then, "feed", e.feed, "died", at)
+		return
+	}
+	e.log.Warn(fmt.Sprintf("the access token dies at %s, in %s%s", clock, left.Round(time.Second), then), "feed", e.feed, "dies", at)
+}
+
+// madeAt guesses when the secret of a feed was made: when its file was written, else now.
+func madeAt(f *config.Feed) time.Time {
+	now := time.Now()
+	if info, err := os.Stat(f.Auth.File); err == nil && info.ModTime().Before(now) {
+		return info.ModTime()
+	}
+	return now
+}

@@ -1,0 +1,139 @@
+package dialects
+
+import (
+	"flag"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"feedmux/internal/config"
+	"feedmux/internal/protocol/kite"
+)
+
+var update = flag.Bool("update", false, "write what is wrong with the configurations in testdata into their .want files")
+
+// TestConfigurationsSayWhatIsWrong holds all problems of each file in testdata against the file beside it.
+func TestConfigurationsSayWhatIsWrong(t *testing.T) {
+	t.Chdir("testdata")
+	files, err := filepath.Glob("*.bad.toml")
+	if err != nil || len(files) < 3 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		_, err := config.Load(file, LoadOptions())
+		if err == nil {
+			t.Errorf("%s is good", file)
+			continue
+		}
+		got := err.Error() + "\n"
+		wantFile := strings.TrimSuffix(file, ".toml") + ".want"
+		if *update {
+			if err := os.WriteFile(wantFile, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(wantFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s says:\n%s\nwant:\n%s", file, got, want)
+		}
+		if strings.Contains(got, "hidden") {
+			t.Errorf("%s shows a secret:\n%s", file, got)
+		}
+	}
+}
+
+// TestTheFeedsInTheExamplesCommentsAreGood: those whose lines begin with ##.
+func TestTheFeedsInTheExamplesCommentsAreGood(t *testing.T) {
+	text, err := os.ReadFile("../../config.example.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.ReadFile("testdata/instruments.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "instruments.csv"), list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KITE_API_KEY", "key")
+	text = regexp.MustCompile(`(?m)^## ?`).ReplaceAll(text, nil)
+	c, err := config.Parse(filepath.Join(dir, "config.toml"), text, LoadOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Feeds) != 3 {
+		t.Fatalf("%d feeds", len(c.Feeds))
+	}
+	ticker, stream := c.Feeds[1], c.Feeds[2]
+	if l := ticker.Limits; ticker.Account != "kite-2c70e12b" || l.Connections != 3 || l.TopicsPerConnection != 3000 ||
+		l.SubscribeBatch != 500 || l.SubscribeRate != (config.Rate{N: 1, Per: 200 * time.Millisecond}) {
+		t.Errorf("kite: %+v", ticker)
+	}
+	if stream.Backoff.Max != 30*time.Second || stream.Limits.Connections != 1 ||
+		!regexp.MustCompile(`^scaiwave-[0-9a-f]{8}$`).MatchString(stream.Account) {
+		t.Errorf("scaiwave: %+v", stream)
+	}
+	plain, err := config.Parse(filepath.Join(dir, "config.toml"), []byte("[[feed]]\nname = 'scaiwave'\nprotocol = 'scaiwave'\n"+
+		"url = 'wss://h/v1/stream'\ntopics = ['*']\nauth.env = 'A'\n"), LoadOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain.Feeds[0].Subject != stream.Subject {
+		t.Errorf("the example's subject %s is not the default", stream.Subject)
+	}
+}
+
+func TestAnAccountIsShownByAFingerprintOfItsSecret(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	feed := func(protocol string) string {
+		f := &config.Feed{Name: "a", Protocol: protocol, Auth: config.Secret{File: file}, Options: map[string]any{"api_key": "token"}}
+		return all()[protocol].Account(f)
+	}
+	missing := feed("scaiwave")
+	if err := os.WriteFile(file, []byte("token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const sum = "3c469e9d" // of "token"
+	if got := feed("kite"); got != "kite-"+sum {
+		t.Errorf("kite: %s", got)
+	}
+	if got := feed("scaiwave"); got != "scaiwave-"+sum || got == missing {
+		t.Errorf("scaiwave: %s, and without the file %s", got, missing)
+	}
+}
+
+// TestOnlyTheFirstOfTwoNamesIsWanted: a topic has one record, whatever leads to its name.
+func TestOnlyTheFirstOfTwoNamesIsWanted(t *testing.T) {
+	c, err := config.Parse("testdata/c.toml", []byte(`[[feed]]
+name = "kite"
+protocol = "kite"
+topics = [{ topic = "408065", name = "NSE:INFY" }, { topic = "NSE:INFY", priority = 3 }, "NSE:GONE"]
+auth.env = "T"
+options = { api_key = "key", instruments = "instruments.csv" }
+`), LoadOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := all()["kite"].SourceOf(c.Feeds[0], nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := source.Wanted()
+	if len(wanted) != 2 || wanted[0].Topic != "NSE:INFY" || wanted[0].Priority != 3 || wanted[1].Topic != "NSE:GONE" {
+		t.Errorf("wanted are %+v", wanted)
+	}
+	if i := wanted[0].Options.(kite.Instrument); i.Token != 408065 || i.Problem != "" {
+		t.Errorf("the first stands for %+v", i)
+	}
+	if i := wanted[1].Options.(kite.Instrument); i.Token != 0 || i.Problem == "" {
+		t.Errorf("the second stands for %+v", i)
+	}
+}

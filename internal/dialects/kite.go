@@ -1,0 +1,170 @@
+package dialects
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"feedmux/internal/config"
+	"feedmux/internal/daemon"
+	"feedmux/internal/instruments"
+	"feedmux/internal/protocol"
+	"feedmux/internal/protocol/kite"
+	"feedmux/internal/secret"
+	"feedmux/shard"
+)
+
+func kiteTicker() Dialect {
+	return Dialect{
+		Protocol: config.Protocol{
+			URL:                 kite.DefaultURL,
+			Connections:         kite.Connections,
+			TopicsPerConnection: kite.TopicsPerConnection,
+			SubscribeBatch:      kite.SubscribeBatch,
+			UsualBatch:          kite.DefaultBatch,
+			SubscribeRate:       config.Rate{N: 1, Per: kite.DefaultEvery},
+			Ping:                kite.PingInterval,
+			NeedsSecret:         true,
+			TopicKeys:           []string{"mode", "name"},
+			FileOptions:         []string{"instruments"},
+			Account: func(f *config.Feed) string {
+				s := kite.DecodeOptions(f.Options, ignore)
+				if s.APIKey == "" {
+					return "kite-" + f.Name // that it is missing is told by itself
+				}
+				return "kite-" + fingerprint(s.APIKey)
+			},
+			Check: checkKite,
+		},
+		Dialect: daemon.Dialect{
+			New: func(f *config.Feed, s *secret.Secret) (protocol.Protocol, error) {
+				o := kite.DecodeOptions(f.Options, ignore)
+				return kite.New(kite.Options{
+					URL: f.URL, APIKey: o.APIKey, Token: tokenOf(s), DropInvalid: o.DropInvalid, Frame: f.WantsFrame(),
+				}), nil
+			},
+			Source:    kiteSource,
+			Variables: []string{"mode", "token"},
+			Values: func(w shard.Wanted) [][]byte {
+				i, _ := w.Options.(kite.Instrument)
+				return [][]byte{[]byte(i.Mode.String()), strconv.AppendUint(nil, uint64(i.Token), 10)}
+			},
+			Note: kite.Note,
+			TokenDies: func(f *config.Feed, after time.Time) time.Time {
+				return kite.DecodeOptions(f.Options, ignore).TokenDiesAt.Next(after)
+			},
+		},
+		label:    func(t config.Topic) shard.Topic { return kiteEntry(t).Label() },
+		distinct: "token",
+		values:   1, // the order's status
+		messages: kiteMessages,
+	}
+}
+
+// kiteEntry reads a topic whose options were checked.
+func kiteEntry(t config.Topic) kite.Entry {
+	mode, _ := t.Options["mode"].(string)
+	name, _ := t.Options["name"].(string)
+	return kite.Entry{Topic: t.Name, Mode: mode, Name: name}
+}
+
+func checkKite(f *config.Feed, report config.Report) {
+	good := true
+	tell := func(key, format string, args ...any) {
+		good = false
+		report(key, format, args...)
+	}
+	s := kite.DecodeOptions(f.Options, tell)
+	entries := make([]kite.Entry, len(f.Topics))
+	for i, t := range f.Topics {
+		key := fmt.Sprintf("topics[%d].", i)
+		for name, value := range t.Options {
+			if _, ok := value.(string); !ok {
+				tell(key+name, "must be a string")
+			}
+		}
+		entries[i] = kiteEntry(t)
+		_, named := f.Options["instruments"]
+		entries[i].Check(named, func(name, format string, args ...any) { tell(key+name, format, args...) })
+	}
+	checkPace(f, report)
+	var dump *kite.Dump
+	if s.Instruments != "" {
+		_, err := instruments.Read(s.Instruments, func(r io.Reader) (err error) {
+			dump, err = kite.ReadDump(r)
+			return err
+		})
+		if err != nil {
+			tell("options.instruments", "%v", err)
+		}
+	}
+	if !good {
+		return
+	}
+	_, conflicts := kite.Resolve(entries, dump, nil)
+	for _, c := range conflicts {
+		first := f.Topics[c.First].Place
+		report(fmt.Sprintf("topics[%d]", c.Second), "%s; the other is at %s:%d", c.Text, first.File, first.Line)
+	}
+}
+
+// kiteSource follows the file of instruments, where there is one.
+func kiteSource(f *config.Feed, store instruments.Store, log *slog.Logger) (daemon.Source, error) {
+	file := kite.DecodeOptions(f.Options, ignore).Instruments
+	if file == "" {
+		wanted, _ := kiteWanted(f, nil, nil)
+		return daemon.Fixed(wanted), nil
+	}
+	return instruments.New(instruments.Options{
+		File: file, Store: store, Log: log.With("feed", f.Name),
+		Resolve: func(r io.Reader, last map[string]uint32) (reading instruments.Reading, err error) {
+			dump, err := kite.ReadDump(r)
+			if err != nil {
+				return reading, err
+			}
+			reading.Wanted, reading.Tokens = kiteWanted(f, dump, last)
+			reading.Rows = dump.Len()
+			return reading, nil
+		},
+	})
+}
+
+// kiteWanted resolves the topics of f. One that is listed under two names has them both; one with two spellings of a name is
+// wanted once.
+func kiteWanted(f *config.Feed, dump *kite.Dump, last map[string]uint32) (wanted []shard.Wanted, tokens map[string]uint32) {
+	entries := make([]kite.Entry, len(f.Topics))
+	for i, t := range f.Topics {
+		entries[i] = kiteEntry(t)
+	}
+	topics, _ := kite.Resolve(entries, dump, last)
+	at := make(map[shard.Topic]int, len(topics))
+	for i, t := range topics {
+		priority := f.Topics[i].Priority
+		if first, ok := at[t.Name]; ok {
+			wanted[first].Priority = max(wanted[first].Priority, priority)
+			continue
+		}
+		at[t.Name] = len(wanted)
+		wanted = append(wanted, shard.Wanted{Topic: t.Name, Priority: priority, Options: t.Options})
+	}
+	return wanted, kite.Tokens(topics, nil)
+}
+
+// kiteMessages: each mode in a batch is subscribed to by itself, and then set unless it is the usual one.
+func kiteMessages(batch []shard.Wanted) (n int) {
+	seen := make(map[kite.Mode]bool)
+	for _, w := range batch {
+		i, _ := w.Options.(kite.Instrument)
+		if seen[i.Mode] {
+			continue
+		}
+		seen[i.Mode] = true
+		n++
+		if i.Mode != kite.Quote {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,34 @@
+package dialects
+
+import (
+	"feedmux/internal/config"
+	"feedmux/internal/daemon"
+	"feedmux/internal/protocol"
+	"feedmux/internal/protocol/pubsub"
+	"feedmux/internal/secret"
+)
+
+func twitchPubSub() Dialect {
+	return Dialect{
+		Protocol: config.Protocol{
+			URL:                 pubsub.DefaultURL,
+			Connections:         pubsub.Connections,
+			TopicsPerConnection: pubsub.TopicsPerConnection,
+			SubscribeBatch:      pubsub.SubscribeBatch,
+			Ping:                pubsub.PingInterval,
+			Account:             hostOf, // Twitch counts by address: all that goes to one host from here
+			Check: func(f *config.Feed, report config.Report) {
+				p := pubsub.New(pubsub.DecodeOptions(f.Options, report))
+				checkTopics(p, f, report)
+				checkPace(f, report)
+			},
+		},
+		Dialect: daemon.Dialect{
+			New: func(f *config.Feed, s *secret.Secret) (protocol.Protocol, error) {
+				o := pubsub.DecodeOptions(f.Options, ignore)
+				o.URL, o.Token, o.Frame = f.URL, tokenOf(s), f.WantsFrame()
+				return pubsub.New(o), nil
+			},
+		},
+	}
+}

@@ -1,0 +1,194 @@
+package instruments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"feedmux/internal/lookout"
+	"feedmux/shard"
+)
+
+// maxFile bounds what is read: six times the longest list that is known.
+const maxFile = 64 << 20
+
+// settled is how old a file must be for its time stamp to tell whether it changed since: stamps are coarse.
+const settled = 2 * time.Second
+
+// Resolve reads the file, and says what a feed wants by it. last is what names stood for before; it is not changed.
+type Resolve func(file io.Reader, last map[string]uint32) (Reading, error)
+
+// Reading is what a file means for a feed.
+type Reading struct {
+	Wanted []shard.Wanted
+	Tokens map[string]uint32 // what each of the wanted names stands for, without those that the file does not have
+	Rows   int               // of the whole file
+}
+
+// Store keeps a value beyond the end of the process. Load fails with fs.ErrNotExist where nothing was saved.
+type Store interface {
+	Load(v any) error
+	Save(v any) error
+}
+
+// Options say what to follow. Everything without a note is required.
+type Options struct {
+	File     string
+	Resolve  Resolve
+	Store    Store // nil: nothing is remembered
+	Log      *slog.Logger
+	Watching lookout.Options // tests have shorter times
+}
+
+// Instruments is what the file said last. Its methods may be called from any goroutine, Watch by one at a time.
+type Instruments struct {
+	o Options
+
+	// Owned by New, and then by Watch.
+	last  map[string]uint32 // what names stood for before this process, or before the file lost them
+	saved map[string]uint32 // what the store has; nil: nobody knows
+	stamp fs.FileInfo       // of the file that was read last; nil: it may have changed since
+	told  string            // the error that was logged since the last good reading
+
+	mu  sync.Mutex
+	now Reading
+}
+
+// New reads the file.
+func New(o Options) (*Instruments, error) {
+	i := &Instruments{o: o}
+	if o.Store != nil {
+		switch err := o.Store.Load(&i.saved); {
+		case err == nil:
+		case !errors.Is(err, fs.ErrNotExist):
+			o.Log.Warn("what instruments stood for before is not known: those that changed are not announced", "error", err)
+		}
+	}
+	i.last = maps.Clone(i.saved)
+	if i.last == nil {
+		i.last = make(map[string]uint32)
+	}
+	var err error
+	i.now, err = i.read()
+	return i, err
+}
+
+// Wanted is what the feed wants by the last good reading. The caller does not change it.
+func (i *Instruments) Wanted() []shard.Wanted {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.now.Wanted
+}
+
+// Watch calls changed, and waits for it, each time that something else is wanted, until ctx ends. It remembers what is
+// wanted from its beginning on.
+func (i *Instruments) Watch(ctx context.Context, changed func()) {
+	i.remember()
+	lookout.Watch(ctx, i.o.File, i.o.Watching, func() {
+		if ctx.Err() == nil && i.look() {
+			changed()
+		}
+	})
+}
+
+// look reads the file, if it is not the one that was read last, and says whether something else is wanted now.
+func (i *Instruments) look() bool {
+	before := i.now // nobody else changes it
+	if info, err := os.Stat(i.o.File); err == nil && i.stamp != nil && os.SameFile(info, i.stamp) &&
+		info.Size() == i.stamp.Size() && info.ModTime().Equal(i.stamp.ModTime()) {
+		return false
+	}
+	now, err := i.read()
+	if err == nil && now.Rows < before.Rows/2 {
+		err = fmt.Errorf("%s has %d rows where it had %d", i.o.File, now.Rows, before.Rows)
+	}
+	if err != nil {
+		if text := err.Error(); text != i.told {
+			i.told = text
+			i.o.Log.Warn("the instruments file is not good: going on with what it said before", "error", err)
+		}
+		return false
+	}
+	i.told = ""
+	for name, token := range before.Tokens {
+		if now.Tokens[name] == 0 {
+			i.last[name] = token // should it come back as another one
+		}
+	}
+	i.mu.Lock()
+	i.now = now
+	i.mu.Unlock()
+	i.remember()
+	if slices.Equal(before.Wanted, now.Wanted) {
+		return false
+	}
+	i.o.Log.Info("the instruments file has changed", "rows", now.Rows, "unknown", len(now.Wanted)-len(now.Tokens))
+	return true
+}
+
+// read reads the whole file as it is.
+func (i *Instruments) read() (reading Reading, err error) {
+	i.stamp = nil
+	info, err := Read(i.o.File, func(file io.Reader) (err error) {
+		reading, err = i.o.Resolve(file, i.last)
+		return err
+	})
+	if info != nil && time.Since(info.ModTime()) > settled {
+		i.stamp = info
+	}
+	return reading, err
+}
+
+// Read has a regular file read by use. info is what the file was like before; nil: it could not be opened.
+func Read(name string, use func(io.Reader) error) (info fs.FileInfo, err error) {
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place would make us wait
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if info, err = file.Stat(); err != nil {
+		return nil, err
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		return info, fmt.Errorf("%s is not a regular file", name)
+	case info.Size() > maxFile:
+		return info, fmt.Errorf("%s is longer than %d MiB", name, maxFile>>20)
+	}
+	if err := use(io.LimitReader(file, maxFile)); err != nil {
+		return info, fmt.Errorf("%s: %w", name, err)
+	}
+	return info, nil
+}
+
+// remember saves what all wanted names stand for; those that the file lost, what they stood for last.
+func (i *Instruments) remember() {
+	if i.o.Store == nil {
+		return
+	}
+	tokens := make(map[string]uint32, len(i.now.Wanted))
+	maps.Copy(tokens, i.now.Tokens)
+	for _, w := range i.now.Wanted {
+		name := string(w.Topic)
+		if was := i.last[name]; tokens[name] == 0 && was != 0 {
+			tokens[name] = was
+		}
+	}
+	if i.saved != nil && maps.Equal(tokens, i.saved) {
+		return
+	}
+	if err := i.o.Store.Save(tokens); err != nil {
+		i.o.Log.Warn("what instruments stand for cannot be kept: those that change over a restart are not announced", "error", err)
+		return
+	}
+	i.saved = tokens
+}

@@ -1,0 +1,191 @@
+// Package link is the connection to NATS: how its client is made, and what the client's callbacks said.
+package link
+
+import (
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/time/rate"
+
+	"feedmux/internal/natswire"
+)
+
+const (
+	// Wait is between two attempts to connect, and a jitter of half of it.
+	Wait = 500 * time.Millisecond
+	// PingInterval is how often the client asks whether the server is there.
+	PingInterval = 20 * time.Second
+
+	writeTimeout = 3 * time.Second // a server that reads nothing for so long is left
+)
+
+// Link is what is known of the connection to NATS. The client's callbacks write it; any goroutine may call its methods.
+// Nothing here asks the client itself, because its lock is held while it dials.
+type Link struct {
+	log        *slog.Logger
+	turns      *rate.Limiter // log lines about ups and downs
+	failures   *rate.Limiter // … about attempts to connect
+	complaints *rate.Limiter // … about messages
+	changed    chan struct{} // one slot
+
+	mu         sync.Mutex
+	connected  bool
+	gone       bool // the client gave up: it needs a successor
+	server     string
+	ups, downs uint64
+	violations uint64
+}
+
+// New makes a Link to a NATS that nobody has dialled yet.
+func New(log *slog.Logger) *Link {
+	return &Link{
+		log:        log,
+		turns:      rate.NewLimiter(rate.Every(time.Second), 20),
+		failures:   rate.NewLimiter(rate.Every(time.Minute), 1),
+		complaints: rate.NewLimiter(rate.Every(10*time.Second), 5),
+		changed:    make(chan struct{}, 1),
+	}
+}
+
+// Connect makes a client that keeps dialling until it is closed, with more options than its own. It may block for
+// seconds when a server does not answer. servers are URLs, separated by commas; the error never holds one.
+func (l *Link) Connect(servers, name string, more ...nats.Option) (*nats.Conn, error) {
+	// The client's own error for a URL that it cannot read quotes it, password and all.
+	for server := range strings.SplitSeq(servers, ",") {
+		server = strings.TrimSpace(server)
+		if !strings.Contains(server, "://") {
+			server = "nats://" + server // as the client does
+		}
+		if _, err := url.Parse(server); err != nil {
+			return nil, errors.New("reading the servers' URLs: one of them is not a URL")
+		}
+	}
+	options := append([]nats.Option{
+		nats.Name(name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(Wait),
+		nats.ReconnectJitter(Wait/2, Wait/2),
+		nats.ReconnectBufSize(-1), // while disconnected, Publish fails: events wait in our buffer
+		nats.FlusherTimeout(writeTimeout),
+		nats.ReconnectOnFlusherError(),
+		nats.PingInterval(PingInterval),
+		nats.MaxPingsOutstanding(2),
+		nats.IgnoreAuthErrorAbort(),
+		nats.SkipSubjectValidation(), // ours are checked when they are made
+		nats.ConnectHandler(l.up),
+		nats.ReconnectHandler(l.up),
+		nats.DisconnectErrHandler(l.down),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.Failed(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.Complained(err) }),
+		nats.ClosedHandler(l.closed),
+	}, more...)
+	options = append(options, natswire.Use)
+	l.mu.Lock()
+	l.gone = false
+	l.mu.Unlock()
+	return nats.Connect(servers, options...)
+}
+
+func (l *Link) up(nc *nats.Conn) {
+	server := "in this process"
+	if u, err := url.Parse(nc.ConnectedUrl()); err == nil && nc.Opts.InProcessServer == nil {
+		server = u.Scheme + "://" + u.Host
+	}
+	l.mu.Lock()
+	l.connected = true
+	l.server = server
+	l.ups++
+	l.mu.Unlock()
+	l.Signal()
+	if l.turns.Allow() {
+		l.log.Info("NATS connected", "server", server)
+	}
+}
+
+func (l *Link) down(_ *nats.Conn, err error) {
+	l.mu.Lock()
+	l.connected = false
+	l.downs++
+	l.mu.Unlock()
+	l.Signal()
+	if err != nil && l.turns.Allow() { // none: the daemon ends
+		l.log.Warn("NATS disconnected", "error", err)
+	}
+}
+
+// Failed logs that an attempt to connect failed.
+func (l *Link) Failed(err error) {
+	if l.failures.Allow() {
+		l.log.Warn("NATS cannot be reached", "error", err)
+	}
+}
+
+// Complained is told what the server said about a message, or the client about itself.
+func (l *Link) Complained(err error) {
+	what := "NATS complained"
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		what = "NATS forbids publishing: events are lost"
+		l.mu.Lock()
+		l.violations++
+		l.mu.Unlock()
+		l.Signal() // it is announced
+	}
+	if l.complaints.Allow() {
+		l.log.Warn(what, "error", err)
+	}
+}
+
+func (l *Link) closed(*nats.Conn) {
+	l.mu.Lock()
+	l.connected = false
+	l.gone = true
+	l.downs++
+	l.mu.Unlock()
+	l.Signal()
+}
+
+// Signal says that something changed: the connection, or what NATS has confirmed. It never waits.
+func (l *Link) Signal() {
+	select {
+	case l.changed <- struct{}{}:
+	default: // the publisher has not looked since the last time
+	}
+}
+
+// Changed says once that something changed since it was last asked.
+func (l *Link) Changed() <-chan struct{} { return l.changed }
+
+// State says how the connection is, and how often it broke. gone: the client gave up for good and needs a successor.
+func (l *Link) State() (connected, gone bool, downs uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.connected, l.gone, l.downs
+}
+
+// Warn logs something that comes of a connection that broke, if such lines are not too many.
+func (l *Link) Warn(text string, args ...any) {
+	if l.turns.Allow() {
+		l.log.Warn(text, args...)
+	}
+}
+
+// Stats is what is known of the connection at one moment.
+type Stats struct {
+	Connected  bool
+	Server     string // the one that is or was connected, without credentials
+	Reconnects uint64 // times that it connected again
+	Refused    uint64 // messages that the server's permissions forbade
+}
+
+// Stats never waits for NATS.
+func (l *Link) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Stats{l.connected, l.server, max(l.ups, 1) - 1, l.violations}
+}
