@@ -1,4 +1,4 @@
-// Package natswire makes a connection to NATS end with the first write that fails.
+// Package natswire makes a connection to NATS end with the first write that fails, and be made only when it may be.
 package natswire
 
 import (
@@ -27,26 +27,41 @@ func wired(c net.Conn, err error) (net.Conn, error) {
 }
 
 type (
-	wireDialer struct{ nats.CustomDialer }
-	wireServer struct{ nats.InProcessConnProvider }
+	wireDialer struct {
+		nats.CustomDialer
+		may func() error
+	}
+	wireServer struct {
+		nats.InProcessConnProvider
+		may func() error
+	}
 )
 
 func (d wireDialer) Dial(network, addr string) (net.Conn, error) {
+	if err := d.may(); err != nil {
+		return nil, err
+	}
 	return wired(d.CustomDialer.Dial(network, addr))
 }
 
 func (s wireServer) InProcessConn() (net.Conn, error) {
+	if err := s.may(); err != nil {
+		return nil, err
+	}
 	return wired(s.InProcessConnProvider.InProcessConn())
 }
 
-// Use makes the client use a wire however it reaches its servers. It is the last option.
-func Use(o *nats.Options) error {
-	if o.InProcessServer != nil {
-		o.InProcessServer = wireServer{o.InProcessServer}
+// Use makes the client use a wire however it reaches its servers. may is asked before each attempt, with the client's lock
+// held; one that it gives an error fails with that. It is the last option.
+func Use(may func() error) nats.Option {
+	return func(o *nats.Options) error {
+		if o.InProcessServer != nil {
+			o.InProcessServer = wireServer{o.InProcessServer, may}
+		}
+		if o.CustomDialer == nil {
+			o.CustomDialer = &net.Dialer{Timeout: o.Timeout}
+		}
+		o.CustomDialer = wireDialer{o.CustomDialer, may}
+		return nil
 	}
-	if o.CustomDialer == nil {
-		o.CustomDialer = &net.Dialer{Timeout: o.Timeout}
-	}
-	o.CustomDialer = wireDialer{o.CustomDialer}
-	return nil
 }

@@ -3,7 +3,9 @@
 package notices
 
 import (
+	"cmp"
 	"container/list"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +28,8 @@ type Queue struct {
 	queue   list.List // of *Notice
 	byKey   map[key]*list.Element
 	told    map[string]struct{} // ids of gaps that were announced as open, and whose end is still to come
-	taken   map[*Notice]struct{}
+	taken   map[*Notice]uint64  // and the how-manieth that was
+	takes   uint64
 	sent    uint64
 	dropped uint64
 }
@@ -70,7 +73,7 @@ const (
 
 // New makes an empty Queue.
 func New() *Queue {
-	return &Queue{byKey: make(map[key]*list.Element), told: make(map[string]struct{}), taken: make(map[*Notice]struct{})}
+	return &Queue{byKey: make(map[key]*list.Element), told: make(map[string]struct{}), taken: make(map[*Notice]uint64)}
 }
 
 // Add queues a notice, or merges it into one that waits.
@@ -207,7 +210,8 @@ func (q *Queue) Take() *Notice {
 		return nil
 	}
 	n := q.removeLocked(front)
-	q.taken[n] = struct{}{}
+	q.takes++
+	q.taken[n] = q.takes
 	if b, ok := n.Body.(*pool.GapNotice); ok && b.Phase == pool.GapOpen {
 		q.told[b.ID] = struct{}{}
 	}
@@ -288,7 +292,8 @@ func (q *Queue) Unsent() (list []Left) {
 			list = append(list, Left{n.Subject, b.Before || told || n.key.id == b.ID, *b})
 		}
 	}
-	for n := range q.taken {
+	taken := slices.SortedFunc(maps.Keys(q.taken), func(a, b *Notice) int { return cmp.Compare(q.taken[a], q.taken[b]) })
+	for _, n := range taken { // in their order, because those of one topic are merged when they are restored
 		add(n)
 	}
 	for e := q.queue.Front(); e != nil; e = e.Next() {

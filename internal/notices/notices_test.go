@@ -333,3 +333,19 @@ func TestWhatNATSIsNotKnownToHaveIsKeptForTheNextRun(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// Those of one topic are merged when they are restored: one with the first cause and the last id.
+func TestWhatIsInHandIsLeftInItsOrder(t *testing.T) {
+	q := New()
+	for i := range 20 {
+		n := closed(strconv.Itoa(i), i, i+1)
+		if i > 0 {
+			n.Cause = cause.Restart
+		}
+		q.Add("a", n)
+		q.Take()
+	}
+	next := New()
+	next.Restore(q.Unsent())
+	wantQueue(t, next, "19 closed reset 0-20")
+}

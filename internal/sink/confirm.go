@@ -21,11 +21,10 @@ const confirmWithin = 4 * link.PingInterval
 
 // window is what was handed to the client in a while and is not confirmed. How much of each topic that is, its mark says.
 type window struct {
-	since      int64  // when the oldest event of it was received: Unix nanoseconds; 0: it has none
-	reconnects uint64 // of the client, before the first of it was handed over
-	topics     []*mark
-	runs       []*progress.Run // instead, of events that were taken
-	notices    []*notices.Notice
+	since   int64 // when the oldest event of it was received: Unix nanoseconds; 0: it has none
+	topics  []*mark
+	runs    []*progress.Run // instead, of events that were taken
+	notices []*notices.Notice
 }
 
 func (w *window) empty() bool { return len(w.topics) == 0 && len(w.runs) == 0 && len(w.notices) == 0 }
@@ -37,7 +36,8 @@ func (w *window) clear() {
 	w.topics, w.runs, w.notices, w.since = w.topics[:0], w.runs[:0], w.notices[:0], 0
 }
 
-// windows are two: one that the publisher fills, and one that NATS is asked to confirm meanwhile.
+// windows are two: one that the publisher fills, and one that NATS is asked to confirm meanwhile. All that is in them went to
+// one connection, because the client may make no other before they are empty (link.Permit).
 type windows struct {
 	pair    [2]window
 	filling int
@@ -46,22 +46,6 @@ type windows struct {
 }
 
 func (w *windows) empty() bool { return w.pair[0].empty() && w.pair[1].empty() }
-
-// begin is called before anything is handed to the client. Whatever goes into a window goes to the connection that the
-// client has now, or to a later one: the client says how often it reconnected, but not when. False: what is in the windows
-// went to an earlier one.
-func (w *windows) begin(nc *nats.Conn) (steady bool) {
-	reconnects := nc.Stats().Reconnects
-	if f := &w.pair[w.filling]; f.empty() {
-		f.reconnects = reconnects
-	}
-	for i := range w.pair {
-		if !w.pair[i].empty() && w.pair[i].reconnects != reconnects {
-			return false
-		}
-	}
-	return true
-}
 
 // event notes an event that the client took; of a run, that is, of events that have numbers, also one that was dropped.
 func (w *windows) event(e *entry) {
@@ -163,42 +147,21 @@ func (p *publisher) confirm(hurry bool) {
 	if w.answer == nil && !f.empty() && (hurry || time.Since(w.asked) >= p.confirmEvery) {
 		w.asked = time.Now()
 		w.filling = 1 - w.filling
-		answer, nc, reconnects := make(chan error, 1), p.nc, f.reconnects
+		answer, nc := make(chan error, 1), p.nc
 		w.answer = answer
 		p.asking.Go(func() {
-			answer <- flush(nc, reconnects)
+			answer <- flush(nc)
 			p.link.Signal()
 		})
 	}
 }
 
-// errBroke says that a connection is not the one that it was.
-var errBroke = errors.New("the connection broke meanwhile")
-
-// flush has the server confirm everything that was handed to the client since it had reconnected so many times. The
-// client keeps a ping that it cannot send for its next connection, where the answer says nothing of the one before.
-func flush(nc *nats.Conn, reconnects uint64) error {
+// flush has the server confirm everything that was handed to the client. The client keeps a ping that it cannot send for
+// its next connection; but nobody waits for that answer any more.
+func flush(nc *nats.Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), confirmWithin)
 	defer cancel()
-	if nc.Stats().Reconnects != reconnects {
-		return errBroke
-	}
-	if err := nc.FlushWithContext(ctx); err != nil {
-		return err
-	}
-	if nc.Stats().Reconnects != reconnects {
-		return errBroke
-	}
-	return nil
-}
-
-// begin is called before anything is handed to the client. Events that were taken must not be sent after a hole, so what
-// an earlier connection got is given up first, even if nobody has said yet that it broke.
-func (p *publisher) begin() {
-	if !p.windows.begin(p.nc) {
-		p.broke()
-		p.windows.begin(p.nc)
-	}
+	return nc.FlushWithContext(ctx)
 }
 
 // broke gives up what is not confirmed: it announces a gap for each topic of it, tells those who can have it again, and

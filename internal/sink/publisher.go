@@ -155,7 +155,6 @@ func (p *publisher) work(ctx, late context.Context) state {
 			return away
 		}
 		p.confirm(false)
-		p.begin()
 		if p.chunk == nil {
 			p.chunk, p.done = p.buffer.next(), 0
 		}
@@ -187,6 +186,7 @@ func (p *publisher) connect() bool {
 		p.downs = downs
 		p.broke()
 	}
+	p.link.Permit(!connected)
 	if gone {
 		p.nc = nil
 	}
@@ -240,9 +240,6 @@ func (p *publisher) sendChunk() bool {
 	for ; p.done < len(p.chunk.entries); p.done++ {
 		e, payload := p.chunk.event(p.done)
 		run := e.from.run
-		if run != nil && !run.Stopped() {
-			p.begin() // the client may have another connection than it had for the event before
-		}
 		if run != nil && run.Stopped() {
 			continue // it was forgotten, or will be
 		}
@@ -342,8 +339,9 @@ func reason(err error) Reason {
 // it might go on with the same socket for two pings.
 func (p *publisher) reconnect(err error) {
 	p.link.Complained(fmt.Errorf("writing: %w", err))
-	p.nc.ForceReconnect() // fails if the client has given up: then it is replaced
 	p.broke()
+	p.link.Permit(true)
+	p.nc.ForceReconnect() // fails if the client has given up: then it is replaced
 }
 
 // finish closes the connection and counts what is left. late says why Run does not wait for that to be sent, if it does

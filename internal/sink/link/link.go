@@ -34,6 +34,7 @@ type Link struct {
 	changed    chan struct{} // one slot
 
 	mu         sync.Mutex
+	permitted  bool // the client may make a connection
 	connected  bool
 	gone       bool // the client gave up: it needs a successor
 	server     string
@@ -81,15 +82,45 @@ func (l *Link) Connect(servers, name string, more ...nats.Option) (*nats.Conn, e
 		nats.ConnectHandler(l.up),
 		nats.ReconnectHandler(l.up),
 		nats.DisconnectErrHandler(l.down),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.Failed(err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if !errors.Is(err, errTooEarly) {
+				l.Failed(err)
+			}
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.Complained(err) }),
 		nats.ClosedHandler(l.closed),
 	}, more...)
-	options = append(options, natswire.Use)
+	options = append(options, natswire.Use(l.mayDial))
 	l.mu.Lock()
 	l.gone = false
 	l.mu.Unlock()
 	return nats.Connect(servers, options...)
+}
+
+// Permit says whether the client may make a connection from here on: not while anything is handed to the one that it has.
+// The client tells of a break on a goroutine of its own, and may have another connection by then. What is handed over next
+// would come after a hole, and what confirms it would confirm what was lost, too. So before another connection is
+// permitted, what this one got is given up.
+func (l *Link) Permit(connection bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.permitted = connection
+}
+
+// errTooEarly makes the client try again after Wait.
+var errTooEarly = errors.New("what the connection before was given must be given up first")
+
+// mayDial is asked before the client dials. That it wants to is news: it has no connection.
+func (l *Link) mayDial() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.permitted {
+		return nil
+	}
+	l.connected = false
+	l.downs++
+	l.Signal()
+	return errTooEarly
 }
 
 func (l *Link) up(nc *nats.Conn) {
