@@ -1,5 +1,5 @@
 // Command bench measures the daemon as a whole process: what an event costs at saturation, beside a floor and beside
-// the usual program, and how much memory a day's work takes. README.md in this folder says how to read it.
+// the usual program, how much memory a day's work takes, and what a full Kite costs. README.md in this folder says how to read it.
 //
 // The daemon is the real binary, built here; what it talks to are processes of their own, so that only its own time is
 // counted. All talk over loopback and end by themselves.
@@ -28,7 +28,8 @@ func main() {
 
 const usage = `usage: go run ./bench COMMAND [flags]
   saturation   processor time for each event: the floor, the daemon and the usual program, in turn
-  memory       resident memory of the daemon at 500 topics and 1,000 events a second`
+  memory       resident memory of the daemon at 500 topics and 1,000 events a second
+  kite         processor time and memory of the daemon at 9,000 instruments and 20,000 ticks a second`
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
@@ -51,6 +52,14 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		return withBinary(ctx, func(binary string) error { return memory(ctx, binary, *last) })
+	case "kite":
+		last := flags.Duration("for", 20*time.Second, "how long to look")
+		rate := flags.Int("rate", 20_000, "ticks a second")
+		mode := flags.String("mode", "quote", "of all instruments: ltp, quote or full")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return withBinary(ctx, func(binary string) error { return kite(ctx, binary, *mode, *rate, *last) })
 	case "nats", "floor", "usual": // what saturation and memory start
 		return role(ctx, args[0], args[1:])
 	}

@@ -10,7 +10,7 @@ import (
 
 // memory looks at the daemon's resident memory while it works.
 func memory(ctx context.Context, binary string, last time.Duration) error {
-	s, err := set(ctx, binary, "--rate", "1000")
+	s, err := set(ctx, binary, "twitch-pubsub", "--rate", "1000")
 	if err != nil {
 		return err
 	}

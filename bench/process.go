@@ -61,7 +61,7 @@ type scene struct {
 	upstreamURL, natsURL string
 }
 
-// set starts the scene. simArgs are the simulator's flags.
+// set starts the scene. simArgs are a protocol and the simulator's flags.
 func set(ctx context.Context, binary string, simArgs ...string) (*scene, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -72,7 +72,7 @@ func set(ctx context.Context, binary string, simArgs ...string) (*scene, error) 
 		return nil, err
 	}
 	s.natsURL = s.nats.says
-	args := append([]string{"sim", "twitch-pubsub", "--listen", "127.0.0.1:0"}, simArgs...)
+	args := append([]string{"sim", simArgs[0], "--listen", "127.0.0.1:0"}, simArgs[1:]...)
 	if s.upstream, err = start(ctx, binary, args...); err != nil {
 		s.nats.end()
 		return nil, err
@@ -136,15 +136,25 @@ type daemon struct {
 
 // startDaemon runs the daemon with the scene's upstream and NATS.
 func (s *scene) startDaemon(ctx context.Context, binary, buffer string) (*daemon, error) {
+	return s.startFeed(ctx, binary, buffer, `
+name = "twitch"
+protocol = "twitch-pubsub"
+topics = ["`+strings.Join(topics(), `","`)+`"]
+[feed.limits]
+subscribe_rate = "100/1s"
+[feed.dial]
+rate = "100/1s"
+in_flight = 10
+`)
+}
+
+// startFeed runs it with one feed, of which the lines say the rest.
+func (s *scene) startFeed(ctx context.Context, binary, buffer, lines string) (*daemon, error) {
 	dir, err := os.MkdirTemp("", "feedmux-bench-")
 	if err != nil {
 		return nil, err
 	}
 	d := &daemon{dir: dir}
-	list := filepath.Join(dir, "topics.txt")
-	if err := os.WriteFile(list, []byte(strings.Join(topics(), "\n")), 0o600); err != nil {
-		return nil, err
-	}
 	path := filepath.Join(dir, "config.toml")
 	d.http = freeAddress()
 	text := fmt.Sprintf(`
@@ -157,24 +167,19 @@ listen = %q
 level = "info"
 format = "json"
 [[feed]]
-name = "twitch"
-protocol = "twitch-pubsub"
 url = %q
-topics_file = %q
-[feed.limits]
-subscribe_rate = "100/1s"
-[feed.dial]
-rate = "100/1s"
-in_flight = 10
-`, s.natsURL, buffer, d.http, s.upstreamURL, list)
+`, s.natsURL, buffer, d.http, s.upstreamURL) + lines
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	d.cmd = exec.CommandContext(ctx, binary, "run", "--config", path)
 	d.cmd.Stderr = &d.log
-	d.cmd.Env = append(os.Environ(), "STATE_DIRECTORY="+dir)
+	d.cmd.Env = append(os.Environ(), "STATE_DIRECTORY="+dir, tokenVariable+"=any")
 	return d, d.cmd.Start()
 }
+
+// tokenVariable is where the daemon finds a secret, if its feed wants one.
+const tokenVariable = "FEEDMUX_BENCH_TOKEN"
 
 // end ends the daemon in its good manner and reads its last words.
 func (d *daemon) end() (published, dropped int, err error) {

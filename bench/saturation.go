@@ -10,7 +10,7 @@ import (
 
 // saturation lets the three run in turn against an upstream that sends as fast as each reads.
 func saturation(ctx context.Context, binary string, pairs int, each time.Duration) error {
-	s, err := set(ctx, binary, "--saturate")
+	s, err := set(ctx, binary, "twitch-pubsub", "--saturate")
 	if err != nil {
 		return err
 	}

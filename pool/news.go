@@ -35,10 +35,20 @@ func (p *Pool) onNews(news slots.News, now time.Time) {
 	case slots.TopicNews:
 		p.onTopics(n, now)
 	case slots.FullNews:
-		p.full[n.Slot] = reduced{n.Capacity, n.Life}
+		f := reduced{capacity: n.Capacity, life: n.Life}
+		if n.Life > p.slots[n.Slot].Life {
+			f.guess = now
+		}
+		p.full[n.Slot] = f
 		p.assignSoon(now)
 	case slots.GapNews:
 		p.ledger.Gap(n)
+		if n.Cause == cause.Rebuilt {
+			s := &p.slots[n.Slot]
+			p.ledger.NotifyFeed(&ledger.FeedNotice{
+				Feed: p.opts.Conn.Feed, Slot: n.Slot, Life: s.Life, State: s.State, Cause: n.Cause, At: n.To.UTC(),
+			})
+		}
 	case slots.WordsNews:
 		p.onWords(n)
 	case slots.PongNews:
@@ -55,7 +65,10 @@ func (p *Pool) onSlot(n slots.StateNews) {
 	if f := &p.full[n.Slot]; n.Life > f.life { // what the life before took means nothing to this one
 		p.forgetFull(f, n.At)
 	}
-	s.State, s.Since, s.Life, s.NextDial = n.State, n.At, n.Life, n.NextDial
+	if n.State != s.State || n.Life != s.Life {
+		s.Since = n.At
+	}
+	s.State, s.Life, s.NextDial = n.State, n.Life, n.NextDial
 	if n.State == slots.Waiting || n.State == slots.Closed || n.State == slots.Parked {
 		s.LastCause, s.LastError = n.Cause, ""
 		if n.Err != nil {
@@ -64,7 +77,9 @@ func (p *Pool) onSlot(n slots.StateNews) {
 	}
 	level := slog.LevelInfo
 	switch {
-	case n.State == slots.Waiting || n.State == slots.Parked:
+	case n.Cause == cause.Duplicate:
+		level = slog.LevelError // two use one credential: somebody has to see to it
+	case n.State == slots.Waiting || n.State == slots.Parked || n.Err != nil:
 		level = slog.LevelWarn
 	case n.State == slots.Dialing || n.State == slots.Opening:
 		level = slog.LevelDebug

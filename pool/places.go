@@ -63,6 +63,26 @@ func (p *Pool) assign(now time.Time) {
 type reduced struct {
 	capacity int // 0: as many as usual
 	life     int // which; it may be the next one of its slot
+	guess    time.Time // when it was guessed, for a life that was to come; zero: the upstream said so
+}
+
+// gainSoon lets slots have as many topics as usual again that were guessed to take fewer, for as long as a refusal stands: what
+// made the upstream count as it did may be over. It returns when it is next needed; zero: not before something changes.
+func (p *Pool) gainSoon(now time.Time) (next time.Time) {
+	for i := range p.full {
+		f := &p.full[i]
+		if f.guess.IsZero() {
+			continue
+		}
+		if at := f.guess.Add(ledger.RefusedFor); now.Before(at) {
+			if next.IsZero() || at.Before(next) {
+				next = at
+			}
+			continue
+		}
+		p.forgetFull(f, now)
+	}
+	return next
 }
 
 func (p *Pool) forgetFull(f *reduced, now time.Time) {

@@ -225,6 +225,7 @@ func (p *Pool) onTime(now time.Time) time.Time {
 	if p.ending {
 		return wake
 	}
+	gainAt := p.gainSoon(now)
 	pardoned, next := p.ledger.Pardon(now)
 	if pardoned || !p.assignAt.IsZero() && !now.Before(p.assignAt) {
 		p.assign(now)
@@ -247,7 +248,7 @@ func (p *Pool) onTime(now time.Time) time.Time {
 	if !p.assignAt.IsZero() {
 		turnAt = time.Time{} // it waits for that
 	}
-	for _, t := range []time.Time{next, p.assignAt, turnAt, p.watchAt, p.oddAt, p.ledger.Announce(now)} {
+	for _, t := range []time.Time{next, gainAt, p.assignAt, turnAt, p.watchAt, p.oddAt, p.ledger.Announce(now)} {
 		if !t.IsZero() && t.Before(wake) {
 			wake = t
 		}

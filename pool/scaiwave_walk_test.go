@@ -15,6 +15,9 @@ import (
 	"feedmux/internal/sim/upstream"
 )
 
+// Events a second, usually and in a flood: in minutes of that there are more than can be held back.
+const usual, flood = 5, 60
+
 // voyage is a sea to which chance does things.
 type voyage struct {
 	*sea
@@ -30,7 +33,7 @@ type voyage struct {
 // upstream kept must be there, in order in each room: once, unless NATS or the daemon broke. FEEDMUX_WALKS sets how many
 // walks there are.
 func TestAScaiWaveFeedIsWholeWhateverHappens(t *testing.T) {
-	walks := 5
+	walks := 4
 	if n, err := strconv.Atoi(os.Getenv("FEEDMUX_WALKS")); err == nil {
 		walks = n
 	}
@@ -63,7 +66,7 @@ func TestAScaiWaveFeedIsWholeWhateverHappens(t *testing.T) {
 func sail(t *testing.T, seed uint64) *voyage {
 	v := &voyage{r: rand.New(rand.NewPCG(seed, seed)), once: true, did: make(map[string]int), severed: make(map[int]bool)}
 	o := scaiwave.Options{
-		Options: upstream.Options{Seed: seed, Rate: 20},
+		Options: upstream.Options{Seed: seed, Rate: usual},
 		Others:  0.3, Chunks: 0.1, Typing: 0.1, Presence: 0.02, Holes: 0.2, Duplicate: 0.05, Unknown: 0.02,
 		Keep: -1, EndSockets: seed%3 == 0, JSONPing: seed%4 == 1, Race: seed%5 < 3,
 		SyncErrors: 0.1, SyncLimits: 0.05, SyncCuts: 0.05, SyncResets: 0.05, SyncSilences: 0.01,
@@ -76,7 +79,7 @@ func sail(t *testing.T, seed uint64) *voyage {
 	}
 	v.sea = embark(t, o, func(s *sea) {
 		s.up.SetToken(s.token)
-		s.start = "0"
+		s.start, s.breaks = "0", true
 	}, "*")
 	v.confirmed(1, time.Minute)
 	return v
@@ -87,7 +90,7 @@ func (v *voyage) step() {
 	do := []func(){
 		v.reset, v.fin, v.close, v.pingTimeout, v.takeover, v.expire, v.mute, v.badFrame, v.garbage, v.oversize,
 		v.refuse, v.refuseStatus, v.hang, v.acceptThenClose, v.noHello, v.lateHello, v.blackHole, v.deaf,
-		v.syncGoneWrong, v.slowSync, v.freeze, v.full, v.lose, v.stop2, v.stop2, v.kill, v.stopInCatchUp, v.newToken, v.storm,
+		v.syncGoneWrong, v.slowSync, v.freeze, v.full, v.lose, v.restart, v.restart, v.kill, v.stopInCatchUp, v.newToken, v.storm,
 	}
 	do[v.r.IntN(len(do))]()
 }
@@ -270,7 +273,9 @@ func (v *voyage) freeze() {
 func (v *voyage) full() {
 	v.note("buffer full")
 	v.bus.set(1+v.r.IntN(100), true)
-	v.wait(20 * time.Minute)
+	v.up.Change(func(o *scaiwave.Options) { o.Rate = flood })
+	v.wait(8 * time.Minute)
+	v.up.Change(func(o *scaiwave.Options) { o.Rate = usual })
 	if v.r.IntN(2) == 0 {
 		v.cut("cut while the buffer was full")
 		v.wait(time.Minute)
@@ -286,7 +291,7 @@ func (v *voyage) lose() {
 	v.bus.lose()
 }
 
-func (v *voyage) stop2() {
+func (v *voyage) restart() {
 	v.note("restart")
 	v.stop()
 	v.wait(time.Minute)

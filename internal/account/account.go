@@ -42,7 +42,8 @@ type Account struct {
 	waiting  []*waiter
 	timer    *time.Timer // when to look again for somebody who may have a turn; nil before the first
 	resumeAt time.Time   // no dial before: the upstream asked for it
-	crowded  int         // dials in a row that the upstream refused because of too many connections
+	roomAt   time.Time   // no dial before: the upstream has no room for us
+	crowded  int         // dials in a row that it refused because of too many connections
 
 	// The gate: while no life is live, only one dials.
 	live    int // seats whose life is live
@@ -165,7 +166,7 @@ const firstCrowded = time.Minute
 
 // Crowded tells that the upstream refused a dial because there are too many connections, though by our count there are not.
 // It may still count one that is gone, and forget it after Options.Hold; else somebody else has one, and nobody of the
-// account dials for a long while. Connections that are open are left alone.
+// account dials for a long while, unless one of our own makes room. Connections that are open are left alone.
 func (s *Share) Crowded() {
 	a := s.account
 	a.mu.Lock()
@@ -175,7 +176,15 @@ func (s *Share) Crowded() {
 		pause = max(pause, min(firstCrowded<<min(a.crowded-1, 10), mostPause))
 	}
 	a.crowded++
-	a.resumeAt = later(a.resumeAt, time.Now().Add(pause))
+	a.roomAt = later(a.roomAt, time.Now().Add(pause))
+}
+
+// roomLocked notes that the upstream had room for a socket of ours that is over. Its place is free at that time.
+func (a *Account) roomLocked(at time.Time) {
+	a.crowded = 0
+	if at.Before(a.roomAt) {
+		a.roomAt = at
+	}
 }
 
 // Hold is how long a place stays taken after a close that the peer did not answer.
@@ -192,10 +201,11 @@ func (s *Share) OpenAt() time.Time {
 
 // openAtLocked is the time before which nobody may dial, whatever there is of places and budget.
 func (a *Account) openAtLocked() time.Time {
+	at := later(a.resumeAt, a.roomAt)
 	if a.live > 0 {
-		return a.resumeAt
+		return at
 	}
-	return later(a.resumeAt, a.probeAt)
+	return later(at, a.probeAt)
 }
 
 func later(t, u time.Time) time.Time {

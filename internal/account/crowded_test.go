@@ -39,3 +39,32 @@ func TestALifeThatIsLiveEndsTheSearchForRoom(t *testing.T) {
 		wantTook(t, "the pause after a life", begin, s.Hold())
 	})
 }
+
+// Whoever else has a connection, one of ours that is over leaves its room to us.
+func TestALifeThatEndsMakesRoomInACrowd(t *testing.T) {
+	for name, peerGone := range map[string]bool{"the peer saw the end": true, "it did not": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := New(wide(3))
+				s := join(t, a, "f", 3)
+				seat := turn(t, s, Request{Slot: 0})
+				seat.Live()
+				liven(t, s, 1)
+				for range 5 {
+					s.Crowded()
+				}
+				begin, want := time.Now(), time.Duration(0)
+				seat.Leave(End{Failed: true, Lived: time.Hour, PeerGone: peerGone})
+				if !peerGone {
+					want = s.Hold()
+				}
+				turn(t, s, Request{Slot: 0}).Leave(End{PeerGone: true})
+				wantTook(t, "the pause", begin, want)
+				begin = time.Now()
+				s.Crowded()
+				turn(t, s, Request{Slot: 0}).Leave(End{PeerGone: true})
+				wantTook(t, "the next pause, which is the first again", begin, s.Hold())
+			})
+		})
+	}
+}

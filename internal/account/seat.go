@@ -144,6 +144,11 @@ func (s *Share) vacate() {
 func (a *Account) overLocked(t *Seat, e End) {
 	if t.live {
 		a.live--
+		at := time.Now()
+		if !e.PeerGone {
+			at = at.Add(a.hold)
+		}
+		a.roomLocked(at)
 	} else {
 		a.fresh--
 		e.Lived = 0

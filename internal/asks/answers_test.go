@@ -105,6 +105,56 @@ func TestWhatAnUpstreamWithoutAnswersDoesNotObjectToIsAssumed(t *testing.T) {
 	}
 }
 
+// An upstream that answers nothing does say what is wrong, if not with what: nothing is assumed within two seconds of that.
+func TestAnErrorPutsOffWhatIsAssumedAFewTimes(t *testing.T) {
+	now := time.Now()
+	a, l, _ := quietly(protocol.Assumed, 1, nil)
+	a.writeAll(l, now)
+	for range objections {
+		now = now.Add(assumeAfter - 1)
+		a.Objected(now)
+		if wake := a.Wake(); !wake.Equal(now.Add(assumeAfter)) {
+			t.Fatalf("looked at again %v after the error", wake.Sub(now))
+		}
+		if news := a.Assume(now.Add(assumeAfter-1), now); news != nil {
+			t.Fatalf("assumed though it objected: %+v", news)
+		}
+	}
+	now = now.Add(assumeAfter - 1)
+	a.Objected(now) // it goes on and on: of something else
+	if got := confirmedBy(t, topic.ByAssumed, a.Assume(now.Add(1), now)); len(got) != 1 {
+		t.Errorf("confirmed: %q", got)
+	}
+	a.Objected(now)
+	if !a.IsConfirmed("a") || !a.Wake().IsZero() {
+		t.Error("an error undid what was confirmed")
+	}
+}
+
+// A topic with options has the subject that these give it: until the session is told of others, the old one is right.
+func TestARouteLeadsToTheOldFormUntilTheSessionIsToldOfTheNewOne(t *testing.T) {
+	now := time.Now()
+	a, l, topics := quietly(protocol.Assumed, 1, 1)
+	l.anew = true
+	a.writeAll(l, now)
+	forms := formsOf(topics, 2)
+	a.Freeze(true)
+	a.Want(forms, l)
+	again := []*topic.Topic{forms[0].Form(2, "elsewhere")}
+	a.Want(again, l)
+	if a.writeAll(l, now); l.names["a"] != topics[0] {
+		t.Error("ticks of the old instrument go to the new one's subject")
+	}
+	a.Freeze(false)
+	if a.writeAll(l, now); l.names["a"] != again[0] {
+		t.Error("ticks of the new instrument go to the old one's subject")
+	}
+	renamed := []*topic.Topic{{Name: "a", Options: 2}}
+	if a.Want(renamed, l); l.names["a"] != renamed[0] {
+		t.Error("a topic that was removed and wanted again is not known")
+	}
+}
+
 func TestAnAskThatNobodyAnswersIsNotRepeatedWhereNobodyEverDoes(t *testing.T) {
 	now := time.Now()
 	a, l, _ := quietly(protocol.Assumed, 1, nil)
@@ -201,8 +251,8 @@ func TestTopicsWithOtherOptionsGoToTheSessionAgainAndStayConfirmed(t *testing.T)
 
 	forms := formsOf(topics, "full")
 	known := a.Want(append(forms[:2:2], topics[2]), l)
-	if got := confirmedBy(t, topic.ByAssumed, known); len(got) != 3 || l.names["a"] != forms[0] {
-		t.Errorf("known: %q; the route of one leads to its old form: %v", got, l.names["a"] == topics[0])
+	if got := confirmedBy(t, topic.ByAssumed, known); len(got) != 3 || l.names["a"] != topics[0] {
+		t.Errorf("known: %q; the route of one that the session was not told of yet leads to its new form: %v", got, l.names["a"] == forms[0])
 	}
 	for _, f := range a.writeAll(l, now) {
 		if news := a.Written(f, now); news != nil {
@@ -210,7 +260,7 @@ func TestTopicsWithOtherOptionsGoToTheSessionAgainAndStayConfirmed(t *testing.T)
 		}
 	}
 	want := []protocol.Topic{{Name: "a", Options: "full"}, {Name: "b", Options: "full"}}
-	if len(l.told) != 1 || !slices.Equal(l.told[0], want) {
+	if len(l.told) != 1 || !slices.Equal(l.told[0], want) || l.names["a"] != forms[0] {
 		t.Errorf("the session was told %v, want %v once", l.told, want)
 	}
 	a.Want(formsOf(topics, "full"), l)

@@ -17,6 +17,7 @@ const (
 
 	assumeAfter = 2 * time.Second // an upstream without answers: from an ask to taking it for accepted
 	lookAgain   = time.Second     // … and how often to look whether anything came since
+	objections  = 3               // … and how often an objection puts it off: it may be about something else
 )
 
 // Asks is what one life was asked for, and what is still to be written. It has one owner and no lock.
@@ -52,7 +53,8 @@ type Life interface {
 	Change(add []*topic.Topic, drop []shard.Topic, out *protocol.Out)
 	// Ping lets the session say its ping.
 	Ping(out *protocol.Out)
-	// Rename lets a topic that was removed and wanted again, or has another form now, take the place of the one before.
+	// Rename lets a topic that was removed and wanted again, or has another form now, take the place of the one before. One
+	// with other options does so in Change: until then the upstream sends what the old ones asked for.
 	Rename(t *topic.Topic)
 	// Listen lets the next event of a topic count as its first: it may confirm the topic again.
 	Listen(name shard.Topic)
@@ -73,6 +75,8 @@ type ask struct {
 	outdated  bool      // its ask has a credential that changed since: a refusal means nothing
 	alone     bool      // ask for it in a message of its own: it was in a batch that was refused
 	since     time.Time // asked: when it was written
+	assumeAt  time.Time // asked, Assumed: when it had time enough to object to
+	objected  int       // … and how often that was put off
 	notBefore time.Time // assigned: when it may be asked for
 	tries     int       // asks without an answer
 	failures  int       // answers that were the upstream's own failure
@@ -115,7 +119,9 @@ func (a *Asks) Want(topics []*topic.Topic, l Life) []topic.News {
 		} else if k.topic != t {
 			k.changed = k.changed || k.topic.Options != t.Options
 			k.topic = t
-			l.Rename(t)
+			if !k.changed { // else what comes before the session is told is still the old form's
+				l.Rename(t)
+			}
 		}
 		a.list = append(a.list, k)
 		a.byName[t.Name] = k
@@ -311,6 +317,7 @@ func (a *Asks) Written(f *Frame, now time.Time) []topic.News {
 				k.by, k.tries = "", 0
 			}
 			k.state, k.since = topic.Asked, now
+			k.assumeAt, k.objected = now.Add(assumeAfter), 0
 			k.tries++
 			news.Topics = append(news.Topics, k.topic)
 		}
@@ -344,7 +351,7 @@ func (a *Asks) Wake() (wake time.Time) {
 		at := k.dueAt()
 		switch {
 		case k.state == topic.Asked && a.Answers == protocol.Assumed:
-			if at = k.since.Add(assumeAfter); at.Before(a.lookAt) {
+			if at = k.assumeAt; at.Before(a.lookAt) {
 				at = a.lookAt
 			}
 		case !a.pends(k) || !may(k) || (a.frozen || a.stale) && k.tries < askTries:

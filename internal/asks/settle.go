@@ -47,7 +47,7 @@ func (a *Asks) Assume(now, lastRead time.Time) []topic.News {
 		return nil
 	}
 	return a.confirm(topic.News{By: topic.ByAssumed, At: now}, func(k *ask) bool {
-		if k.state != topic.Asked || now.Before(k.since.Add(assumeAfter)) {
+		if k.state != topic.Asked || now.Before(k.assumeAt) {
 			return false
 		}
 		if !lastRead.After(k.since) {
@@ -56,6 +56,18 @@ func (a *Asks) Assume(now, lastRead time.Time) []topic.News {
 		}
 		return true
 	})
+}
+
+// Objected says, where the upstream says nothing to an ask, that it spoke of an error. It does not say what that is about, so
+// what is asked for must go without another one for as long as before. That is put off a few times at most: an upstream
+// that complains of something else without end must not keep topics from being confirmed.
+func (a *Asks) Objected(now time.Time) {
+	for _, k := range a.list {
+		if k.state == topic.Asked && k.objected < objections {
+			k.assumeAt = now.Add(assumeAfter)
+			k.objected++
+		}
+	}
 }
 
 // confirm confirms the asks that may be, and completes the news of it.

@@ -51,7 +51,8 @@ type Conn struct {
 	lives    int
 	moveAt   time.Time // no hand-over before: the last try failed
 	renewing int       // goroutines that fetch the credential that changed
-	wasFull  bool      // the life before this one ended because the upstream did not take all topics
+	fetching int       // changes of the credential that the stream knows of
+	fulls    int       // lives in a row that ended because the upstream did not take all topics
 	blame    asks.Culprits
 	children sync.WaitGroup
 }
@@ -212,6 +213,7 @@ func (c *Conn) onOrder(ctx context.Context, o slots.Order) {
 	c.order = o
 	if s := c.opts.Stream; s != nil && ctx.Err() == nil {
 		if changed {
+			c.fetching = c.opts.Credential.Changes() // before they are used
 			s.Renewed()
 		}
 		s.Want(o.Topics)

@@ -65,7 +65,11 @@ func (c *Conn) onServingEnded(ctx context.Context, l *life, e reader.Ended, why 
 		c.left.Release()
 		c.left = nil
 	}
-	c.wasFull = l.full
+	if l.full {
+		c.fulls++
+	} else {
+		c.fulls = 0
+	}
 	c.life = nil
 	c.current.Store(nil)
 	if c.next != nil && c.next.ending == "" && !c.next.mute {
@@ -92,8 +96,8 @@ func (c *Conn) onServingEnded(ctx context.Context, l *life, e reader.Ended, why 
 	if end.Failed {
 		c.retryAt = c.afterFailure(now)
 	}
-	if again := now.Add(c.opts.Share.Hold()); l.full && again.After(c.retryAt) {
-		c.retryAt = again // until then the upstream may count what the lives before had
+	if l.full {
+		c.retryAt = slices.MaxFunc([]time.Time{c.retryAt, now.Add(c.fullWait())}, time.Time.Compare)
 	}
 	c.moveAt = c.retryAt // an upstream that asks each new life to move is waited for, too
 	c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: e.LastFrame, Cause: why}

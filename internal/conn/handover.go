@@ -78,6 +78,7 @@ func (c *Conn) standBy(ctx context.Context, l *life) {
 	// What was wanted since, or is about to be asked for again, is the new one's alone: else its events would come by both
 	// in an order that nobody knows.
 	j := overlap.New(overlap.MaxHeld, c.life.asks.Carried())
+	j.Snapshots = c.limits.Snapshots
 	c.life.asks.Freeze(true)
 	l.Join(j, true)
 	l.giveUpAt = time.Now().Add(handOverWithin)

@@ -77,13 +77,23 @@ func (c *Conn) sayFull(l *life) {
 
 var errFull = errors.New("the upstream did not take all topics, and did not say which")
 
-// tooMany ends a life on which the upstream did not take all topics, nobody knows which: it may still count those of the
-// life before. If that is not it, the next life gets fewer.
+// tooMany goes on after the upstream did not take all topics. On a life that has settled what it took before stays, and what it
+// was asked for just now goes elsewhere. A young one is ended, since nobody knows what it has: the upstream may still count the
+// topics of the life before. It gets more and more time for that, and if the first wait did not help, fewer topics.
 func (c *Conn) tooMany(l *life) {
-	if l == c.life && c.wasFull {
+	now := time.Now()
+	if l == c.life && !l.liveSince.IsZero() && now.Sub(l.liveSince) >= c.opts.Backoff.Settle && l.asks.Overflow(l) {
+		c.sayFull(l)
+		c.pump(l, now)
+		return
+	}
+	if l == c.life && c.fulls > 0 {
 		n := len(c.order.Topics)
 		c.up <- slots.FullNews{Slot: c.slot, Life: c.lives + 1, Capacity: max(n-c.opts.SubscribeBatch, n/2, 1)}
 	}
-	l.full = true
-	c.fail(l, cause.RateLimited, errFull)
+	l.full, l.endErr = true, errFull
+	c.leave(l, cause.RateLimited, 1000) // an upstream that sees no Close may count its topics for even longer
 }
+
+// fullWait is how long to wait after so many lives in a row that ended because the upstream did not take all topics.
+func (c *Conn) fullWait() time.Duration { return c.opts.Share.Hold() << min(c.fulls-1, 5) }

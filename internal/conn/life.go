@@ -6,10 +6,8 @@ import (
 	"feedmux/internal/account"
 	"feedmux/internal/asks"
 	"feedmux/internal/cause"
-	"feedmux/internal/protocol"
 	"feedmux/internal/reader"
 	"feedmux/internal/slots"
-	"feedmux/internal/socket"
 	"feedmux/internal/topic"
 )
 
@@ -50,17 +48,6 @@ func (c *Conn) of(r *reader.Reader) *life {
 	return nil
 }
 
-// write sends one frame.
-func (l *life) write(k protocol.Kind, payload []byte) error {
-	switch k {
-	case protocol.Ping:
-		return l.Socket.Ping()
-	case protocol.Binary:
-		return l.Socket.Write(socket.Binary, payload)
-	}
-	return l.Socket.Write(socket.Text, payload)
-}
-
 // notePong looks for the answer to a ping of WebSocket's own: the session does not see those. An upstream that has never
 // answered one is not held to it while data flows.
 func (c *Conn) notePong(l *life, lastRead time.Time) {
@@ -69,7 +56,7 @@ func (c *Conn) notePong(l *life, lastRead time.Time) {
 	}
 	at := l.Socket.LastPong()
 	switch {
-	case at.After(l.pings.Sent):
+	case !at.IsZero() && !at.Before(l.pings.Sent):
 		if l.pings.Answered() {
 			c.up <- slots.PongNews{Slot: c.slot, RTT: at.Sub(l.pings.Sent)}
 		}

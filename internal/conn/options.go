@@ -64,8 +64,8 @@ func (o *Options) Check() error {
 		return errors.New("a protocol, a share of an account and a publisher are needed")
 	case o.Connections < 1 || o.Connections > o.Share.Limit():
 		return errors.New("connections must be from 1 to the share's")
-	case o.Stream != nil && (o.Connections != 1 || o.Protocol.Limits().Overlap != protocol.Never):
-		return errors.New("a feed with a stream has one connection at a time")
+	case o.Stream != nil && (o.Connections != 1 || o.Protocol.Limits().Overlap != protocol.Never || o.Credential == nil):
+		return errors.New("a feed with a stream has one connection at a time, and a credential")
 	case o.SubscribeBatch < 1 || o.SubscribeRate.N < 1:
 		return errors.New("subscribe batch and rate must be 1 or more")
 	case o.PingInterval <= 0 || o.PingTimeout <= 0 || o.DialTimeout <= 0:

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"feedmux/internal/cause"
@@ -41,6 +42,9 @@ func (c *Conn) onStream(now time.Time) {
 		c.up <- slots.GapNews{Slot: c.slot, From: g.From, To: g.To, Cause: g.Cause, At: at, Filled: g.Filled}
 	}
 	l, st := c.life, s.State()
+	if s.Refused() {
+		c.onRefused()
+	}
 	if l == nil || st.Life != l.Number || !st.CaughtUp || l.ending != "" {
 		return
 	}
@@ -61,6 +65,19 @@ func (c *Conn) readerStream() reader.Stream {
 		return nil
 	}
 	return c.opts.Stream
+}
+
+var errRefused = errors.New("the upstream does not accept the credential any more: nothing is fetched until it changes")
+
+// onRefused notes that the upstream refused the stream's credential. A life that is open goes on.
+func (c *Conn) onRefused() {
+	c.opts.Credential.Refused(c.fetching)
+	switch {
+	case c.state == slots.Live:
+		c.setState(slots.Live, cause.TokenExpired, errRefused)
+	case c.state == slots.Waiting && c.attempt == nil:
+		c.setState(slots.Parked, cause.Auth, errRefused)
+	}
 }
 
 // dead says that the upstream does not accept the secret as it was after so many changes.

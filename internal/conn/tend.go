@@ -98,7 +98,8 @@ func (c *Conn) pump(l *life, now time.Time) {
 		if frame == nil {
 			return
 		}
-		err := l.write(frame.Kind, frame.Payload)
+		begun := now
+		err := l.Write(frame.Kind, frame.Payload)
 		sent()
 		if err != nil {
 			l.mute = true
@@ -108,7 +109,9 @@ func (c *Conn) pump(l *life, now time.Time) {
 		l.wrote = now
 		if frame.Ping {
 			l.pings.Written(now, c.opts.PingTimeout)
-			l.controlPings = frame.Kind == protocol.Ping
+			if l.controlPings = frame.Kind == protocol.Ping; l.controlPings {
+				l.pings.Sent = begun // the reader may see the pong before a busy machine lets us look at the clock
+			}
 		}
 		c.report(l, l.asks.Written(frame, now))
 	}

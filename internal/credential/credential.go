@@ -25,6 +25,13 @@ func (c *Credential) Changed() {
 	c.changes++
 }
 
+// Changes is how often the secret has changed: what is read of it from now on is that one, or a newer one.
+func (c *Credential) Changes() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changes
+}
+
 // May says whether a slot may dial, and with the how-manieth secret it does.
 func (c *Credential) May(s shard.Slot) (changes int, ok bool) {
 	c.mu.Lock()

@@ -52,6 +52,12 @@ func (l *Ledger) wasDark(r *Record, n slots.GapNews) {
 
 // Gap announces a gap of all topics in a slot that is over already. Those that nobody listened to yet had none.
 func (l *Ledger) Gap(n slots.GapNews) {
+	if n.From.IsZero() {
+		n.From = n.To
+		if last := l.opts.Last; last != nil {
+			n.From = notAfter(last.Alive, n.To)
+		}
+	}
 	for _, r := range l.order {
 		if r.HasPlace() && r.Slot == n.Slot && (!r.Heard.IsZero() || !r.dark.IsZero()) {
 			l.wasDark(r, n)

@@ -131,7 +131,9 @@ func (l *Ledger) admit(r *Record, t *topic.Topic, w shard.Wanted, old any, now t
 		subject, err = l.opts.Subject(w)
 	}
 	if err != nil {
-		l.lighten(r, topic.Filled{}, now) // it is our wish that nobody listens
+		if r.State == topic.Confirmed { // it is a file's doing, and not our wish that nobody listens
+			l.darken(r, now, cause.Moved, now)
+		}
 		l.refuse(r, err.Error(), now)
 		return
 	}

@@ -106,8 +106,8 @@ func TestOptionsThatCannotBeAskedForRefuseATopicUntilItHasOthers(t *testing.T) {
 	if n := said[*TopicNotice](b); r.State != topic.Refused || r.Reason != "no such mode" || len(n) != 1 || n[0].State != "refused" || n[0].Subject != "feed.a.quote" {
 		t.Errorf("%s: %q; announced: %+v", r.State, r.Reason, n)
 	}
-	if l.Dark() != 0 || len(b.topics) != 0 || r.CarriedBy(0) {
-		t.Errorf("%d are dark, the sink was told of %d", l.Dark(), len(b.topics))
+	if len(b.topics) != 0 || r.CarriedBy(0) {
+		t.Errorf("the sink was told of %d", len(b.topics))
 	}
 	if any, _ := l.Pardon(now.Add(2 * RefusedFor)); any || len(l.Placeable()) != 0 {
 		t.Error("it is asked for again, though it cannot be")
@@ -118,17 +118,47 @@ func TestOptionsThatCannotBeAskedForRefuseATopicUntilItHasOthers(t *testing.T) {
 	}
 }
 
-func TestADarkTopicThatCannotBeAskedForAnyMoreIsInNoGap(t *testing.T) {
-	now := time.Now()
+// That a topic cannot be asked for any more is nobody's wish: a file said so, perhaps by mistake. Only who removes a topic does
+// not want to listen.
+func TestAConfirmedTopicThatCannotBeAskedForAnyMoreIsInAGap(t *testing.T) {
+	for name, dark := range map[string]bool{"it was confirmed": false, "it was dark already": true} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			l, b := keep()
+			l.Want(want("quote"), now)
+			r := l.Record("a")
+			l.Place(r, 0, now)
+			l.Confirm(r, topic.ByAck, topic.Filled{}, now)
+			why := cause.Moved
+			if dark {
+				why = cause.Reset
+				l.LifeEnded(slots.LifeEnded{LastFrame: now, Cause: why}, now)
+			}
+			l.Want(want(bad), now)
+			l.Announce(now.Add(AnnounceAfter))
+			open := said[*GapNotice](b)
+			if l.Dark() != 1 || len(open) != 1 || open[0].Phase != GapOpen || open[0].Cause != why || !open[0].From.Equal(now) {
+				t.Fatalf("%d are dark, announced: %+v", l.Dark(), open)
+			}
+			l.Want(want("full"), now.Add(time.Minute))
+			l.Place(r, 0, now.Add(time.Minute))
+			l.Confirm(r, topic.ByAck, topic.Filled{}, now.Add(time.Minute))
+			closed := said[*GapNotice](b)
+			if l.Dark() != 0 || len(closed) != 1 || closed[0].ID != open[0].ID || closed[0].Phase != GapClosed || closed[0].To.Sub(now) != time.Minute {
+				t.Errorf("%d are dark, announced: %+v", l.Dark(), closed)
+			}
+			l.Want(want(bad), now.Add(2*time.Minute))
+			l.Want(nil, now.Add(3*time.Minute))
+			if n := said[*GapNotice](b); l.Dark() != 0 || len(n) != 1 || n[0].Phase != GapClosed || n[0].To.Sub(n[0].From) != time.Minute {
+				t.Errorf("removed: %d are dark, announced: %+v", l.Dark(), n)
+			}
+		})
+	}
 	l, b := keep()
-	l.Want(want("quote"), now)
-	r := l.Record("a")
-	l.Place(r, 0, now)
-	l.Confirm(r, topic.ByAck, topic.Filled{}, now)
-	l.LifeEnded(slots.LifeEnded{LastFrame: now, Cause: cause.Reset}, now)
-	l.Want(want(bad), now.Add(time.Second))
-	if n := said[*GapNotice](b); l.Dark() != 0 || len(n) != 1 || n[0].Phase != GapClosed {
-		t.Errorf("%d are dark, announced: %+v", l.Dark(), n)
+	l.Want(want("quote"), time.Now())
+	l.Want(want(bad), time.Now())
+	if n := said[*GapNotice](b); l.Dark() != 0 || len(n) > 0 {
+		t.Errorf("nobody listened yet: %+v", n)
 	}
 }
 

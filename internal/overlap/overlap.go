@@ -4,6 +4,9 @@
 // An event is known by the upstream's own id where it has one, else by its topic and its bytes. Each match is used once: an
 // event that the old connection brought twice takes away two of the new one's. It does not matter which of the two
 // is ahead.
+//
+// Where connections begin with what was last on each topic, that may be older than all that the old one brings meanwhile, and
+// the old one never brings it again. See Snapshots.
 package overlap
 
 import (
@@ -17,7 +20,7 @@ import (
 // Bounds of what an Overlap remembers.
 const (
 	// MaxHeld is how many bytes of events may be held back, with a share for each event itself.
-	MaxHeld = 4 << 20
+	MaxHeld = 16 << 20
 
 	// maxDelivered is how many events of the old connection are remembered until the new one brings them too. Past it
 	// the oldest is forgotten, so an event that the new one brings that much later comes through twice.
@@ -26,7 +29,7 @@ const (
 	eventSize = 128 // what a held event costs beside its bytes
 )
 
-// Event is one event of the new connection that waits. T is what the caller knows a topic by.
+// Event is one event. T is what the caller knows a topic by.
 type Event[T comparable] struct {
 	Topic       T
 	ID, Payload []byte
@@ -35,6 +38,13 @@ type Event[T comparable] struct {
 
 // Overlap is what the two connections share. Its methods may be called by any goroutine.
 type Overlap[T comparable] struct {
+	// Snapshots says that a connection may begin with what was last on each topic, and that both bring a topic's events in
+	// one order. Then what is held of a topic from before an event that both brought is not released; nor what is held for
+	// longer than behindFor when the old one brings an event that the new one has not, or is closed. What came later the old
+	// one may still have to bring: it stays, since nobody else has it should the old one end before. It must not change
+	// after the first event.
+	Snapshots bool
+
 	seed maphash.Seed
 	old  map[T]bool // topics that the old connection has
 
@@ -42,12 +52,14 @@ type Overlap[T comparable] struct {
 	limit     int
 	bytes     int
 	held      []Event[T] // in the order in which they came
-	gone      []bool     // of held: the old connection brought it too
+	gone      []bool     // of held: the old connection brought it too, or what is newer
 	waiting   map[key][]int
+	byTopic   map[T][]int // Snapshots: of held, what may still be released
 	delivered map[key]int // by the old connection and not by the new one yet
 	order     []key       // of delivered, oldest first; may hold keys that were matched since
 	ceded     map[T]bool  // topics that are the new connection's alone
 	closing   bool        // the new connection may go on alone
+	closingAt time.Time   // since when
 	released  time.Time   // when; zero: things are held back
 }
 
@@ -64,6 +76,9 @@ const (
 // LateFor is how far behind the old connection the new one may be when all is released.
 const LateFor = 5 * time.Second
 
+// behindFor is how far behind the new connection an old one may be that has it all, where there are snapshots.
+const behindFor = 400 * time.Millisecond
+
 // key tells events apart. 128 bits of a keyed hash do not meet by chance or by the upstream's design.
 type key [2]uint64
 
@@ -71,7 +86,8 @@ type key [2]uint64
 // those of which nobody else brings events are not held back. It must not change afterwards.
 func New[T comparable](limit int, old map[T]bool) *Overlap[T] {
 	return &Overlap[T]{
-		seed: maphash.MakeSeed(), old: old, limit: limit, waiting: make(map[key][]int), delivered: make(map[key]int), ceded: make(map[T]bool),
+		seed: maphash.MakeSeed(), old: old, limit: limit, waiting: make(map[key][]int), byTopic: make(map[T][]int),
+		delivered: make(map[key]int), ceded: make(map[T]bool),
 	}
 }
 
@@ -92,22 +108,29 @@ func (o *Overlap[T]) key(topic T, id, payload []byte) key {
 	return k
 }
 
-// Old notes an event of the old connection. It says whether the event may go on: not once the held ones were released,
-// since it would come after what is newer.
-func (o *Overlap[T]) Old(topic T, id, payload []byte) bool {
-	k := o.key(topic, id, payload)
+// Old notes an event of the old connection, and keeps no memory of e's. It says whether the event may go on: not once the held
+// ones were released, since it would come after what is newer.
+func (o *Overlap[T]) Old(e Event[T]) bool {
+	k := o.key(e.Topic, e.ID, e.Payload)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.released.IsZero() || o.ceded[topic] {
+	if !o.released.IsZero() || o.ceded[e.Topic] {
 		return false
 	}
 	if list := o.waiting[k]; len(list) > 0 {
-		i := list[0]
-		o.bytes -= o.held[i].size()
-		o.held[i], o.gone[i] = Event[T]{}, true
+		o.supersede(e.Topic, list[0])
+		o.discard(list[0])
 		o.unlist(k, list)
 		return true
 	}
+	before := len(o.held)
+	for _, i := range o.byTopic[e.Topic][:0] {
+		if !o.gone[i] && e.Received.Sub(o.held[i].Received) <= behindFor {
+			break
+		}
+		before = i + 1
+	}
+	o.supersede(e.Topic, before)
 	o.delivered[k]++
 	o.order = append(o.order, k)
 	if len(o.order) > maxDelivered {
@@ -128,6 +151,7 @@ func (o *Overlap[T]) New(e Event[T]) (v Verdict, over bool) {
 	defer o.mu.Unlock()
 	if o.delivered[k] > 0 {
 		o.forget(k)
+		o.supersede(e.Topic, len(o.held))
 		return Withheld, false
 	}
 	switch {
@@ -144,6 +168,9 @@ func (o *Overlap[T]) New(e Event[T]) (v Verdict, over bool) {
 	e.ID, e.Payload = slices.Clone(e.ID), slices.Clone(e.Payload)
 	o.bytes += e.size()
 	o.waiting[k] = append(o.waiting[k], len(o.held))
+	if o.Snapshots {
+		o.byTopic[e.Topic] = append(o.byTopic[e.Topic], len(o.held))
+	}
 	o.held, o.gone = append(o.held, e), append(o.gone, false)
 	o.compact()
 	return Withheld, false
@@ -163,8 +190,7 @@ func (o *Overlap[T]) Cede(topic T) (held []Event[T]) {
 			continue
 		}
 		held = append(held, e)
-		o.bytes -= e.size()
-		o.held[i], o.gone[i] = Event[T]{}, true
+		o.discard(i)
 		k := o.key(e.Topic, e.ID, e.Payload)
 		o.waiting[k] = slices.DeleteFunc(o.waiting[k], func(j int) bool { return j == i })
 		if len(o.waiting[k]) == 0 {
@@ -178,11 +204,12 @@ func (o *Overlap[T]) Cede(topic T) (held []Event[T]) {
 func (o *Overlap[T]) Closing() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.closing = true
+	o.closing, o.closingAt = true, time.Now()
 }
 
-// Release gives what is still held, in order; now is the time. From then on nothing is held and nothing of the old
-// connection goes on; of the new one goes on what the old one had not brought. Only the first call gives anything.
+// Release gives what is still held, in order; now is the time. With Snapshots, what came well before the old connection was
+// closed is left out: that one has brought it, if in other bytes, or what is newer. From then on nothing is held and nothing of
+// the old connection goes on; of the new one goes on what the old one had not brought. Only the first call gives anything.
 func (o *Overlap[T]) Release(now time.Time) iter.Seq[Event[T]] {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -190,10 +217,14 @@ func (o *Overlap[T]) Release(now time.Time) iter.Seq[Event[T]] {
 	if o.released.IsZero() {
 		o.released = now
 	}
-	o.held, o.gone, o.waiting, o.order, o.bytes = nil, nil, nil, nil, 0
+	var since time.Time
+	if o.Snapshots && o.closing {
+		since = o.closingAt.Add(-behindFor)
+	}
+	o.held, o.gone, o.waiting, o.byTopic, o.order, o.bytes = nil, nil, nil, nil, nil, 0
 	return func(yield func(Event[T]) bool) {
 		for i, e := range held {
-			if !gone[i] && !yield(e) {
+			if !gone[i] && !e.Received.Before(since) && !yield(e) {
 				return
 			}
 		}
@@ -201,6 +232,29 @@ func (o *Overlap[T]) Release(now time.Time) iter.Seq[Event[T]] {
 }
 
 func (e *Event[T]) size() int { return len(e.ID) + len(e.Payload) + eventSize }
+
+// discard lets a held event never be released. If it waits for the old connection to bring it, it does so still.
+func (o *Overlap[T]) discard(i int) {
+	if !o.gone[i] {
+		o.bytes -= o.held[i].size()
+		o.held[i], o.gone[i] = Event[T]{}, true
+	}
+}
+
+// supersede discards what is held of a topic and came before the how-manieth held event.
+func (o *Overlap[T]) supersede(topic T, before int) {
+	list := o.byTopic[topic]
+	n := 0
+	for n < len(list) && list[n] < before {
+		o.discard(list[n])
+		n++
+	}
+	if n == len(list) {
+		delete(o.byTopic, topic)
+	} else {
+		o.byTopic[topic] = list[n:]
+	}
+}
 
 func (o *Overlap[T]) unlist(k key, list []int) {
 	if len(list) == 1 {
@@ -235,9 +289,22 @@ func (o *Overlap[T]) compact() {
 			o.held, o.gone = append(o.held, e), append(o.gone, false)
 		}
 	}
-	for _, list := range o.waiting {
-		for j := range list {
-			list[j] = moved[list[j]]
+	move := func(list []int) (kept []int) {
+		for _, i := range list {
+			if to, ok := moved[i]; ok {
+				kept = append(kept, to)
+			}
+		}
+		return kept
+	}
+	for k, list := range o.waiting {
+		if o.waiting[k] = move(list); len(o.waiting[k]) == 0 {
+			delete(o.waiting, k)
+		}
+	}
+	for topic, list := range o.byTopic {
+		if o.byTopic[topic] = move(list); len(o.byTopic[topic]) == 0 {
+			delete(o.byTopic, topic)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -34,10 +35,10 @@ func event(topic, body string) Event[string] {
 
 func TestWhatBothBringComesThroughOnce(t *testing.T) {
 	o := New(MaxHeld, both)
-	o.Old("a", nil, []byte("1")) // the old one is ahead …
+	o.Old(event("a", "1")) // the old one is ahead …
 	o.New(event("a", "1"))
 	o.New(event("a", "2")) // … or the new one
-	o.Old("a", nil, []byte("2"))
+	o.Old(event("a", "2"))
 	o.New(event("b", "2")) // another topic
 	o.New(event("a", "3")) // only the new one
 	if got := bodies(o); !slices.Equal(got, []string{"b:2", "a:3"}) {
@@ -47,7 +48,7 @@ func TestWhatBothBringComesThroughOnce(t *testing.T) {
 
 func TestATopicThatIsCededIsTheNewOnesAlone(t *testing.T) {
 	o := New(MaxHeld, both)
-	o.Old("a", nil, []byte("0"))
+	o.Old(event("a", "0"))
 	o.New(event("a", "1"))
 	o.New(event("b", "1"))
 	o.New(event("a", "2"))
@@ -58,7 +59,7 @@ func TestATopicThatIsCededIsTheNewOnesAlone(t *testing.T) {
 	if !slices.Equal(held, []string{"1", "2"}) || o.Cede("a") != nil {
 		t.Errorf("ceded %v, want 1 and 2, once", held)
 	}
-	if o.Old("a", nil, []byte("1")) {
+	if o.Old(event("a", "1")) {
 		t.Error("the old one goes on")
 	}
 	for body, want := range map[string]Verdict{"0": Withheld, "3": Pass} {
@@ -76,7 +77,7 @@ func TestWhatTheOldOneBringsWhileItIsClosedGoesOnFirst(t *testing.T) {
 	o.New(event("a", "1"))
 	o.Closing()
 	for _, body := range []string{"1", "2"} { // the second by the old one alone
-		if !o.Old("a", nil, []byte(body)) {
+		if !o.Old(event("a", body)) {
 			t.Errorf("event %s of the old one is dropped", body)
 		}
 	}
@@ -90,11 +91,11 @@ func TestWhatTheOldOneBringsWhileItIsClosedGoesOnFirst(t *testing.T) {
 
 func TestEachMatchIsUsedOnce(t *testing.T) {
 	o := New(MaxHeld, both)
-	o.Old("a", nil, []byte("same"))
+	o.Old(event("a", "same"))
 	o.New(event("a", "same"))
 	o.New(event("a", "same"))
 	o.New(event("a", "same"))
-	o.Old("a", nil, []byte("same"))
+	o.Old(event("a", "same"))
 	if got := bodies(o); !slices.Equal(got, []string{"a:same"}) {
 		t.Errorf("released %v; the old one brought two of three", got)
 	}
@@ -102,7 +103,7 @@ func TestEachMatchIsUsedOnce(t *testing.T) {
 
 func TestAnIDCountsForMoreThanBytes(t *testing.T) {
 	o := New(MaxHeld, both)
-	o.Old("a", []byte("id1"), []byte("x"))
+	o.Old(Event[string]{Topic: "a", ID: []byte("id1"), Payload: []byte("x")})
 	o.New(Event[string]{Topic: "a", ID: []byte("id1"), Payload: []byte("other bytes")})
 	o.New(Event[string]{Topic: "a", ID: []byte("id2"), Payload: []byte("x")})
 	if got := bodies(o); !slices.Equal(got, []string{"a:x"}) {
@@ -122,11 +123,11 @@ func TestHeldEventsAreCopies(t *testing.T) {
 
 func TestAfterTheReleaseNothingOldGoesOn(t *testing.T) {
 	o := New(MaxHeld, both)
-	if !o.Old("a", nil, []byte("1")) {
+	if !o.Old(event("a", "1")) {
 		t.Error("an event was stopped before the release")
 	}
 	bodies(o)
-	if o.Old("a", nil, []byte("2")) {
+	if o.Old(event("a", "2")) {
 		t.Error("an event that comes after newer ones went on")
 	}
 }
@@ -138,8 +139,8 @@ func (o *Overlap[T]) held100(n int) Verdict {
 
 func TestTheNewOneMayBeLateForAWhile(t *testing.T) {
 	o := New(MaxHeld, both)
-	o.Old("a", nil, []byte("1"))
-	o.Old("a", nil, []byte("2"))
+	o.Old(event("a", "1"))
+	o.Old(event("a", "2"))
 	bodies(o)
 	at := func(body string, seconds int64) Event[string] {
 		return Event[string]{Topic: "a", Payload: []byte(body), Received: time.Unix(seconds, 0)}
@@ -163,7 +164,7 @@ func TestWhatIsHeldIsBounded(t *testing.T) {
 	if n != 10 {
 		t.Errorf("%d events found room for ten", n)
 	}
-	o.Old("a", nil, fmt.Appendf(nil, "%0100d", 3))
+	o.Old(event("a", fmt.Sprintf("%0100d", 3)))
 	if o.held100(n) != Withheld {
 		t.Error("a match makes no room")
 	}
@@ -179,7 +180,7 @@ func TestWhatIsHeldIsBounded(t *testing.T) {
 func TestWhatTheOldOneBroughtIsForgottenInTheEnd(t *testing.T) {
 	o := New(MaxHeld, both)
 	for i := range 2 * maxDelivered {
-		o.Old("a", nil, fmt.Append(nil, i))
+		o.Old(event("a", fmt.Sprint(i)))
 	}
 	if n := len(o.delivered); n != maxDelivered {
 		t.Errorf("%d events are remembered, want %d", n, maxDelivered)
@@ -202,7 +203,7 @@ func TestWhateverTheOrderEverythingComesThroughOnce(t *testing.T) {
 		late := begin + r.IntN(len(happened)-begin) // from here on the new one brings it after the release
 		for old, new := begin, begin; old < end || new < late; {
 			if old < end && (new == late || r.IntN(2) == 0) {
-				if o.Old("a", nil, []byte(happened[old])) {
+				if o.Old(event("a", happened[old])) {
 					out = append(out, "a:"+happened[old])
 				}
 				old++
@@ -224,5 +225,83 @@ func TestWhateverTheOrderEverythingComesThroughOnce(t *testing.T) {
 		if !slices.Equal(out, want) {
 			t.Fatalf("seed %d: %d events came through, %d happened", seed, len(out), len(want))
 		}
+	}
+}
+
+// A connection that begins with snapshots brings some that are older than what the other has brought since. A step is what one
+// of the two brings, or a time that passes.
+func TestASnapshotIsNotReleasedAfterWhatIsNewer(t *testing.T) {
+	for name, row := range map[string]struct{ steps, want string }{
+		"nothing came since": {"new:1 wait", "a:1"},
+		"the old one brought more, which the new one has not yet":  {"new:1 wait old:2", ""},
+		"both brought more, the old one first":                     {"old:2 new:1 new:2 new:3", "a:3"},
+		"both brought more, the new one first":                     {"new:1 new:2 new:3 old:2", "a:3"},
+		"the old one is behind, and brings it all":                 {"new:2 new:3 new:4 old:1 old:2 old:3 old:4", ""},
+		"the old one is behind, and left before it brings it all":  {"new:2 new:3 new:4 old:1 old:2 old:3", "a:4"},
+		"the old one is behind the snapshot, and breaks":           {"new:2 new:3 old:1 old:1b", "a:2 a:3"},
+		"the old one brings what the new one has, in other bytes":  {"new:1 wait old:1b new:2", "a:2"},
+		"what is held for long goes, and what came just now stays": {"new:1 new:2 wait new:3 old:2b", "a:3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := New(MaxHeld, both)
+			o.Snapshots = true
+			now := time.Now()
+			for step := range strings.FieldsSeq(row.steps) {
+				who, body, _ := strings.Cut(step, ":")
+				e := Event[string]{Topic: "a", Payload: []byte(body), Received: now}
+				switch who {
+				case "wait":
+					now = now.Add(behindFor + 1)
+				case "new":
+					o.New(e)
+				default:
+					o.Old(e)
+				}
+			}
+			if got := strings.Join(bodies(o), " "); got != row.want {
+				t.Errorf("released %q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
+func TestOfSnapshotsOnlyWhatIsAsNewAsTheCloseIsReleased(t *testing.T) {
+	for _, closing := range []bool{true, false} {
+		o := New(MaxHeld, both)
+		o.Snapshots = true
+		for body, age := range map[string]time.Duration{"old": time.Second, "new": 0} {
+			o.New(Event[string]{Topic: map[string]string{"old": "a", "new": "b"}[body], Payload: []byte(body), Received: time.Now().Add(-age)})
+		}
+		want := []string{"a:old", "b:new"}
+		if closing {
+			o.Closing()
+			want = want[1:]
+		}
+		got := bodies(o)
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("closing is %v: released %v, want %v", closing, got, want)
+		}
+	}
+}
+
+// Superseding keeps the accounts right: what it discards takes no room, and a topic's later events are held as before.
+func TestManySnapshotsThatAreSupersededTakeNoRoom(t *testing.T) {
+	o := New(100*(eventSize+4), map[string]bool{"a": true})
+	o.Snapshots = true
+	for i := range 20_000 {
+		body := fmt.Sprintf("%04d", i%10_000)
+		if v, _ := o.New(event("a", body)); v != Withheld {
+			t.Fatalf("event %d: %v with %d bytes held", i, v, o.bytes)
+		}
+		if i%50 == 49 && !o.Old(event("a", body)) {
+			t.Fatalf("event %d did not go on", i)
+		}
+	}
+	o.New(event("a", "last"))
+	if got := bodies(o); !slices.Equal(got, []string{"a:last"}) {
+		t.Errorf("released %v", got)
+	}
+	if o.bytes != 0 || len(o.byTopic) != 0 {
+		t.Errorf("%d bytes are held", o.bytes)
 	}
 }

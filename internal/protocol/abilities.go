@@ -52,6 +52,10 @@ type Resumer interface {
 	// wait for something, or answer at once if that is zero. after is never nil.
 	Request(e Endpoint, after []byte, wait time.Duration) (*http.Request, error)
 
+	// NeedsLife says that an answer does not show whose it is, as a connection does: no Request is made with a credential
+	// before a connection was live with it.
+	NeedsLife() bool
+
 	// Page reads an answer with the status 200. p's memory may be reused; what it holds aliases body and is the receiver's.
 	Page(body []byte, p *Page) error
 

@@ -55,6 +55,7 @@ type Limits struct {
 	Overlap             Overlap
 	Answers             Answers
 	Crowded             int  // the HTTP status that says that there are too many connections; 0: none does
+	Snapshots           bool // a new connection begins with what was last on each topic; all bring a topic's events in one order
 	RetryAtOnce         bool // the first dial after a settled connection needs no delay
 }
 

@@ -83,13 +83,14 @@ func (r *Reader) goOnLocked(b topic.Batch, held iter.Seq[overlap.Event[shard.Top
 
 // joinLocked says whether an event goes on at once; if not, whether there was room to hold it back, where it must be.
 func (r *Reader) joinLocked(t *topic.Topic, e *protocol.Event, received time.Time) (on, room bool) {
+	event := overlap.Event[shard.Topic]{Topic: t.Name, ID: e.ID, Payload: e.Payload, Received: received}
 	if !r.newer {
-		if on = r.joint.Old(t.Name, e.ID, e.Payload); !on {
+		if on = r.joint.Old(event); !on {
 			r.Tally.Skip("late")
 		}
 		return on, true
 	}
-	v, over := r.joint.New(overlap.Event[shard.Topic]{Topic: t.Name, ID: e.ID, Payload: e.Payload, Received: received})
+	v, over := r.joint.New(event)
 	if over {
 		r.joint = nil
 	}

@@ -246,6 +246,17 @@ func (r *Reader) event(t *topic.Topic, id, payload []byte, received time.Time) t
 	}
 }
 
+// Write sends one message, or a ping of WebSocket's own.
+func (r *Reader) Write(k protocol.Kind, payload []byte) error {
+	switch k {
+	case protocol.Ping:
+		return r.Socket.Ping()
+	case protocol.Binary:
+		return r.Socket.Write(socket.Binary, payload)
+	}
+	return r.Socket.Write(socket.Text, payload)
+}
+
 func protocolKind(k socket.Kind) protocol.Kind {
 	if k == socket.Binary {
 		return protocol.Binary

@@ -62,6 +62,9 @@ func (s *Stream) next(now time.Time, wake *time.Time) *fetch {
 	if s.denied || s.cursor == nil || !s.anchored || s.page != nil {
 		return nil
 	}
+	if s.open && !s.live || !s.live && s.vouched != s.renewals && s.opts.Protocol.NeedsLife() {
+		return nil // the life is about to say more, or to end; or nobody knows what would come
+	}
 	f := &fetch{demand: s.demand, rewinds: s.rewinds, renewals: s.renewals}
 	at := s.retryAt
 	switch {
@@ -154,7 +157,7 @@ func (s *Stream) onAnswer(f *fetch) {
 	case denied && f.renewals != s.renewals:
 		return // the credential changed meanwhile
 	case denied:
-		s.denied = true
+		s.denied, s.refused = true, true
 		s.log.Error("the upstream does not accept the credential: nothing is fetched until it changes", "status", f.status)
 		s.tell()
 		return

@@ -60,6 +60,7 @@ type reply struct {
 type upstream struct {
 	protocol.Protocol // nothing of it is used but Endpoint
 	limit             int
+	needsLife         bool
 
 	mu       sync.Mutex
 	events   []said // in order of At
@@ -98,6 +99,7 @@ func (u *upstream) Page(body []byte, p *protocol.Page) error {
 	return nil
 }
 
+func (u *upstream) NeedsLife() bool                  { return u.needsLife }
 func (u *upstream) Denied(status int, _ []byte) bool { return status == 401 }
 func (u *upstream) Compare(a, b []byte) int          { return number(a) - number(b) }
 func (u *upstream) Before(p []byte) []byte           { return pos(number(p) - 1) }

@@ -295,5 +295,5 @@ func (s *Stream) onSuspectLocked(same bool) {
 	s.rewinds++
 	s.demand++
 	s.rebuilt, s.filled = true, topic.Filled{}
-	s.tell()
+	s.addGapLocked(Gap{From: s.sure, To: time.Now(), Cause: cause.Rebuilt})
 }

@@ -75,9 +75,10 @@ type State struct {
 	Position []byte // that was saved last; nil: none
 }
 
-// Gap is a time in which events may have been lost behind us, or because an upstream had not kept what there was no room for.
+// Gap is a time in which events may have been lost: behind us, or because an upstream had not kept what there was no room
+// for, or was rebuilt.
 type Gap struct {
-	From, To time.Time
+	From, To time.Time // From zero: it began before we did
 	Cause    cause.Cause
 	Filled   topic.Filled
 }
@@ -123,7 +124,10 @@ type Stream struct {
 	caughtUp  bool
 	above     bool // the life's history goes on from where we were: an event above the cursor came
 	denied    bool
+	refused   bool // nobody was told yet that an answer said so
 	renewals  int
+	opened    int       // renewals, when the life began
+	vouched   int       // renewals, when the newest life began that was live; -1: none was
 	downSince time.Time // when the last live life ended, or when we began
 
 	// What came of the time in between.
@@ -131,6 +135,7 @@ type Stream struct {
 	failed  bool      // the position could not be used
 	rebuilt bool      // the history is another one
 	sent    time.Time // of the newest event that was fetched
+	sure    time.Time // when an event was last received that goes on where we were; zero: none was yet
 	filled  topic.Filled
 	lost    Gap       // what NATS may not have, until it was fetched once more; From zero: nothing
 	left    time.Time // when the first event was left out that has not been fetched yet
@@ -168,6 +173,7 @@ func New(o Options) *Stream {
 		rand:    rand.New(rand.NewPCG(o.Seed, 0)),
 		backoff: newBackoff(),
 		maxHeld: maxHeld,
+		vouched: -1,
 	}
 	s.routes.want(nil)
 	s.taken, _ = o.Taker.Progress() // of a new Taker: none
@@ -203,11 +209,12 @@ func (s *Stream) Want(topics []*topic.Topic) {
 }
 
 // Opened says that a new life begins, before its first frame is read. Its events are held back until what came before them
-// was fetched. The life before has ended.
+// was fetched, which begins once it is live. The life before has ended.
 func (s *Stream) Opened(life int, slot shard.Slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.life, s.slot, s.open, s.live, s.caughtUp, s.above = life, slot, true, false, false, false
+	s.opened = s.renewals
 	s.demand++
 	s.kick()
 }
@@ -218,7 +225,7 @@ func (s *Stream) Live() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open && !s.live {
-		s.live, s.denied = true, false
+		s.live, s.denied, s.vouched = true, false, s.opened
 		s.demand++
 		s.kick()
 	}
@@ -245,6 +252,15 @@ func (s *Stream) Denied() {
 	defer s.mu.Unlock()
 	s.denied = true
 	s.tell()
+}
+
+// Refused says, once, that the upstream refused the credential in an answer.
+func (s *Stream) Refused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	refused := s.refused && s.denied
+	s.refused = false
+	return refused
 }
 
 // Renewed says that the credential changed.

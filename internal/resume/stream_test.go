@@ -56,11 +56,11 @@ func TestLiveEventsWaitForWhatCameBeforeThem(t *testing.T) {
 	})
 }
 
-func TestOnlyAPageAskedForSinceTheLifeIsLiveClosesTheGap(t *testing.T) {
+func TestNothingIsAskedForBeforeTheLifeIsLive(t *testing.T) {
 	test(t, "", "0", func(t *testing.T, r *rig) {
 		r.Opened(1, 0)
 		synctest.Wait()
-		if r.up.asks() != 1 || r.State().CaughtUp {
+		if r.up.asks() != 0 || r.State().CaughtUp {
 			t.Fatalf("%d requests, %+v", r.up.asks(), r.State())
 		}
 		r.up.say(evs(1)...) // the life is not sent this

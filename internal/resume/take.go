@@ -169,6 +169,9 @@ func (s *Stream) takeLocked(h *held, live bool) bool {
 	s.seen.add(k, s.taken)
 	s.trail.took(s.taken, h.position, h.received)
 	s.advanceLocked(h.position)
+	if h.position != nil {
+		s.sure = h.received
+	}
 	s.opts.Tally.Add(1, h.received)
 	return true
 }

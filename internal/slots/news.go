@@ -75,7 +75,7 @@ type FullNews struct {
 // GapNews tells of a gap that is over, of all topics in the slot, whatever is known of them now.
 type GapNews struct {
 	Slot     shard.Slot
-	From, To time.Time
+	From, To time.Time // From zero: it began before this run, when the run before was last alive
 	Cause    cause.Cause
 	At       GapAt
 	Filled   topic.Filled

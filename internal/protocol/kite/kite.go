@@ -85,6 +85,7 @@ func (p *Protocol) Limits() protocol.Limits {
 		Silence:             Silence,
 		Overlap:             protocol.Counted,
 		Answers:             protocol.Assumed,
+		Snapshots:           true,
 		Crowded:             http.StatusTooManyRequests,
 	}
 }

@@ -93,6 +93,10 @@ func TestTheUpstreamIsAskedForWhatIsWantedWhateverChanges(t *testing.T) {
 			for _, name := range drop {
 				delete(held, name)
 			}
+			for _, a := range add { // whoever still has what it asks for is about to be something else
+				in := a.Options.(Instrument)
+				maps.DeleteFunc(held, func(name shard.Topic, other Instrument) bool { return name != a.Name && other.Token == in.Token })
+			}
 			for _, a := range add {
 				in := a.Options.(Instrument)
 				before, had := held[a.Name]

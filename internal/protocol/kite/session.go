@@ -35,7 +35,8 @@ type held struct {
 // Change ends what is to end first: it makes room, and what ends may go on under another name.
 //
 // A topic of which only the mode changed goes on, and nothing is asked for anew. One that became another instrument is asked
-// for anew. Two topics for one instrument cannot be told apart in ticks, so the second one is refused.
+// for anew. Two topics for one instrument cannot be told apart in ticks, and Resolve gives an instrument to one only. So a
+// topic that still has it has become another instrument, too: that is about to be said, and it ends here already.
 func (s *session) Change(add []protocol.Topic, drop []shard.Topic, out *protocol.Out) {
 	var ended []uint32
 	for _, name := range drop {
@@ -45,6 +46,9 @@ func (s *session) Change(add []protocol.Topic, drop []shard.Topic, out *protocol
 		i, _ := instrumentOf(t)
 		if h := s.byName[t.Name]; h != nil && h.token != i.Token {
 			ended = s.release(t.Name, ended)
+		}
+		if h := s.byToken[i.Token]; h != nil && h.name != t.Name {
+			ended = s.release(h.name, ended)
 		}
 	}
 	for tokens := range slices.Chunk(ended, SubscribeBatch) {
@@ -58,7 +62,7 @@ func (s *session) Change(add []protocol.Topic, drop []shard.Topic, out *protocol
 			refuse(out, t.Name, err.Error())
 			continue
 		}
-		if other := s.byToken[i.Token]; other != nil && other.name != t.Name {
+		if other := s.byToken[i.Token]; other != nil && other.name != t.Name { // both in add: nobody should say so
 			refuse(out, t.Name, sameAs(other.name, i.Token))
 			continue
 		}

@@ -103,11 +103,66 @@ func TestATopicThatLosesItsInstrumentEndsAndIsRefused(t *testing.T) {
 	}
 }
 
-func TestARefusedSecondNameLeavesTheFirstAlone(t *testing.T) {
+// A new list gives names tokens that others had. What it says comes in several changes, in whatever order: a newcomer may
+// be told of before the name that had its token.
+func TestANewcomerTakesTheInstrumentThatItsListGivesIt(t *testing.T) {
 	s := open(Options{})
-	change(s, topics("A=257"))
-	out := change(s, topics("B=257"))
-	if len(out.Frames) > 0 || len(out.Settled) != 1 || out.Settled[0].Reason != "is the same instrument as A (token 257)" {
+	change(s, topics("B=513/full"))
+	out := change(s, topics("C=513"))
+	want := []string{`{"a":"unsubscribe","v":[513]}`, `{"a":"subscribe","v":[513]} [C]`}
+	if got := said(out); !slices.Equal(got, want) || len(out.Settled) > 0 {
+		t.Errorf("%q, %v", got, out.Settled)
+	}
+	if out := hear(s, frame(ltp(513, 5))); len(out.Events) != 1 || string(out.Events[0].Topic) != "C" {
+		t.Errorf("%q", out.Events)
+	}
+	out = change(s, topics("B=769/full"))
+	want = []string{`{"a":"subscribe","v":[769]}`, `{"a":"mode","v":["full",[769]]} [B]`}
+	if got := said(out); !slices.Equal(got, want) || len(out.Settled) > 0 {
+		t.Errorf("%q, %v", got, out.Settled)
+	}
+	if out := change(s, nil, "B", "C"); len(out.Frames) != 1 || !strings.Contains(said(out)[0], "[769,513]") {
+		t.Errorf("%q", said(out))
+	}
+}
+
+func TestNamesThatEachTakeTheNextOnesInstrumentAllGetTheirs(t *testing.T) {
+	const n, batch = 1200, 500
+	there := upstream{}
+	s := open(Options{})
+	for shift := range uint32(2) {
+		var add []protocol.Topic
+		for i := range uint32(n) {
+			name := shard.Topic(fmt.Sprintf("NSE:%d", i))
+			add = append(add, protocol.Topic{Name: name, Options: Instrument{Token: (i+shift)<<8 | 1}})
+		}
+		asked := 0
+		for some := range slices.Chunk(add, batch) {
+			out := change(s, some)
+			for _, f := range out.Frames {
+				there.hear(t, f)
+				asked += len(f.Asks)
+			}
+			if len(out.Settled) > 0 {
+				t.Fatal(out.Settled)
+			}
+		}
+		if asked != n || len(there) != n {
+			t.Fatalf("%d names were asked for, and %d instruments are sent, want %d", asked, len(there), n)
+		}
+		for i := range uint32(n) {
+			out := hear(s, frame(ltp((i+shift)<<8|1, 5)))
+			if len(out.Events) != 1 || string(out.Events[0].Topic) != fmt.Sprintf("NSE:%d", i) {
+				t.Fatalf("the tick of instrument %d is for %q", i+shift, out.Events)
+			}
+		}
+	}
+}
+
+func TestOfTwoNamesThatAskForOneInstrumentTogetherTheSecondIsRefused(t *testing.T) {
+	s := open(Options{})
+	out := change(s, topics("A=257", "B=257"))
+	if len(out.Frames) != 1 || len(out.Settled) != 1 || out.Settled[0].Reason != "is the same instrument as A (token 257)" {
 		t.Fatalf("%q %v", said(out), out.Settled)
 	}
 	if out := change(s, nil, "B"); len(out.Frames) > 0 {

@@ -54,6 +54,9 @@ func (p *Protocol) Request(e protocol.Endpoint, after []byte, wait time.Duration
 	return r, nil
 }
 
+// NeedsLife holds where only one tenant will do: hello names it, and /v1/sync does not.
+func (p *Protocol) NeedsLife() bool { return p.opts.Tenant != "" }
+
 // Page reads an answer. Events that cannot be read, or have no position, are left out and counted in p.Skipped; bytes that
 // are no UTF-8 become U+FFFD; what is out of order is put in order. An error means that the answer is not what
 // is documented.
