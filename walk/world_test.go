@@ -200,7 +200,11 @@ func (w *world) history() *history {
 // sockets gives every dial as the upstream counts it, and conns with the end that their clients made of them.
 func (w *world) sockets(conns []twitch.ConnRecord) ([]socket, []twitch.ConnRecord) {
 	var list []socket
-	accepted := 0
+	accepted := make(map[string]*twitch.ConnRecord, len(conns)) // by the client's address
+	for i := range conns {
+		accepted[conns[i].Remote] = &conns[i]
+	}
+	connected := 0
 	for _, s := range w.network.Sockets() {
 		k := socket{begin: s.Dialled, free: s.ServerEnd}
 		k.dialled = earliest(s.ClientEnd, s.ServerEnd)
@@ -217,15 +221,19 @@ func (w *world) sockets(conns []twitch.ConnRecord) ([]socket, []twitch.ConnRecor
 			k.free = earliest(k.free, free)
 		}
 		if !s.Connected.IsZero() {
-			c := &conns[accepted] // accepted in the order of dials
-			accepted++
+			connected++
+			c := accepted[s.Client]
+			if c == nil {
+				w.t.Errorf("the upstream did not accept %s", s.Client)
+				continue
+			}
 			k.dialled = earliest(k.dialled, c.Upgraded)
 			c.Ended = earliest(c.Ended, earliest(earliest(s.ClientEnd, s.ServerEnd), w.deaf[c.Remote]))
 		}
 		list = append(list, k)
 	}
-	if accepted != len(conns) {
-		w.t.Errorf("the network connected %d sockets and the upstream accepted %d", accepted, len(conns))
+	if connected != len(conns) {
+		w.t.Errorf("the network connected %d sockets and the upstream accepted %d", connected, len(conns))
 	}
 	return list, conns
 }

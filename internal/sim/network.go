@@ -87,7 +87,7 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	}
 	n.port++
 	client, server := newPair(&net.TCPAddr{IP: serverAddr.IP, Port: n.port}, n.book, id)
-	n.book.connected(id)
+	n.book.connected(id, client.LocalAddr())
 	select {
 	case n.listener.queue <- server:
 	default: // full: see acceptQueue

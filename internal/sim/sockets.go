@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 type Socket struct {
 	Dialled   time.Time // when the dial began
 	Connected time.Time // when it succeeded; the WebSocket's handshake comes after that
+	Client    string    // the client's address, once it did: no two are equal
 	ClientEnd time.Time // when the dial failed, or the client sent its first FIN or RST
 	ServerEnd time.Time // when the server's first FIN or RST reached the client
 }
@@ -34,10 +36,10 @@ func (b *book) dialled() (id int) {
 	return len(b.sockets) - 1
 }
 
-func (b *book) connected(id int) {
+func (b *book) connected(id int, client net.Addr) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.sockets[id].Connected = time.Now()
+	b.sockets[id].Connected, b.sockets[id].Client = time.Now(), client.String()
 }
 
 func (b *book) clientEnded(id int) { b.ended(id, func(s *Socket) *time.Time { return &s.ClientEnd }) }
