@@ -444,6 +444,29 @@ func TestKiteATopicIsAssumedTwoSecondsAfterItsAskIfAnythingCameSince(t *testing.
 	})
 }
 
+func TestKiteAnErrorPutsOffWhatIsAssumed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked time.Time
+		s := performKite(t, 10, nil, func(p *peer) {
+			p.open()
+			p.heartbeat()
+			p.next()
+			asked = time.Now()
+			for i := range 60 {
+				if i == 3 {
+					p.say(`{"type":"error","data":"Sorry, try later."}`)
+				}
+				p.heartbeat()
+				time.Sleep(500 * time.Millisecond)
+			}
+		})
+		s.confirmed(10, 10*time.Second)
+		if took := time.Since(asked); took < 3500*time.Millisecond || took > 3700*time.Millisecond {
+			t.Errorf("after %v", took)
+		}
+	})
+}
+
 // obeySilently reads until the pool closes.
 func (p *peer) obeySilently() {
 	for {

@@ -24,7 +24,9 @@ func (p *Pool) onNews(news slots.News, now time.Time) {
 		}
 		p.counters.Dials[result]++
 	case slots.LifeEnded:
-		p.counters.Disconnects[n.Cause]++
+		if !n.GoesOn {
+			p.counters.Disconnects[n.Cause]++
+		}
 		if p.ending && n.Cause == cause.Drain {
 			n.Cause = cause.Restart
 		}
@@ -69,7 +71,7 @@ func (p *Pool) onSlot(n slots.StateNews) {
 		s.Since = n.At
 	}
 	s.State, s.Life, s.NextDial = n.State, n.Life, n.NextDial
-	if n.State == slots.Waiting || n.State == slots.Closed || n.State == slots.Parked {
+	if n.State == slots.Waiting || n.State == slots.Closed || n.State == slots.Parked || n.Err != nil {
 		s.LastCause, s.LastError = n.Cause, ""
 		if n.Err != nil {
 			s.LastError = n.Err.Error()

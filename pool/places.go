@@ -61,8 +61,8 @@ func (p *Pool) assign(now time.Time) {
 
 // reduced says that the upstream takes fewer topics on a life than usual.
 type reduced struct {
-	capacity int // 0: as many as usual
-	life     int // which; it may be the next one of its slot
+	capacity int       // 0: as many as usual
+	life     int       // which; it may be the next one of its slot
 	guess    time.Time // when it was guessed, for a life that was to come; zero: the upstream said so
 }
 

@@ -605,7 +605,7 @@ func TestATokenThatOnlySyncDeniesIsSeenAndNotDialledWith(t *testing.T) {
 		time.Sleep(time.Second)
 		s.bus.lose() // now something must be fetched
 		s.bus.set(0, false)
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Minute)
 		asked := len(s.up.Syncs())
 		if s.slot().State != slots.Live {
 			t.Fatalf("%+v", s.slot())
@@ -907,7 +907,7 @@ func TestWhatCannotBeFetchedIsSaid(t *testing.T) {
 				s.up.Reset(s.conn())
 				time.Sleep(2 * time.Minute)
 				if after == 0 {
-					s.up.FailSync(scaiwave.FaultSyncGone, 1)
+					s.up.Change(func(o *scaiwave.Options) { o.SyncGone = 404 })
 				} else {
 					s.up.Change(func(o *scaiwave.Options) { o.SyncDelay = 2 * time.Second })
 				}
@@ -918,9 +918,10 @@ func TestWhatCannotBeFetchedIsSaid(t *testing.T) {
 				}
 				if after > 0 {
 					s.up.Change(func(o *scaiwave.Options) { o.SyncDelay, o.SyncGone = 0, 404 })
-					time.Sleep(10 * time.Second)
 				}
-				s.confirmed(1, time.Minute)
+				if got := s.confirmed(1, 8*time.Minute); got < 4*time.Minute {
+					t.Errorf("given up after %v", got)
+				}
 				s.up.Change(func(o *scaiwave.Options) { o.SyncGone = 0 })
 				gaps := s.closedGaps()
 				if len(gaps) != 1 || gaps[0].Filled != name {

@@ -34,6 +34,16 @@ func (a *Asks) Listening(now time.Time, filled topic.Filled) []topic.News {
 	return a.heed(now, filled)
 }
 
+// Unheed takes back what Listening said, until it is said again.
+func (a *Asks) Unheed() {
+	a.heeds = false
+	for _, k := range a.list {
+		if k.state == topic.Confirmed {
+			k.state = topic.Assigned
+		}
+	}
+}
+
 func (a *Asks) heed(now time.Time, filled topic.Filled) []topic.News {
 	return a.confirm(topic.News{By: topic.ByAck, At: now, Filled: filled}, func(k *ask) bool {
 		return k.state == topic.Assigned && k.wrote || k.state == topic.Asked

@@ -29,7 +29,7 @@ func Of(err error) Cause {
 	case errors.As(err, &closed):
 		return judgeClose(closed.Code)
 	case errors.As(err, &handshake):
-		return judgeStatus(handshake.Status)
+		return OfStatus(handshake.Status)
 	case errors.Is(err, socket.ErrTooBig):
 		return TooBig
 	case errors.As(err, &rejected), errors.As(err, &violation):
@@ -66,8 +66,8 @@ func judgeClose(code int) Cause {
 	return ClosedByServer
 }
 
-// judgeStatus names the cause of a handshake that was answered with another status than 101.
-func judgeStatus(status int) Cause {
+// OfStatus names the cause of an answer with a status that is not the one that was asked for.
+func OfStatus(status int) Cause {
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return Auth

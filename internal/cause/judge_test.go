@@ -106,7 +106,7 @@ func TestEveryCauseIsListedOnce(t *testing.T) {
 		}
 	}
 	for status := range 1000 {
-		if c := judgeStatus(status); !seen[c] {
+		if c := OfStatus(status); !seen[c] {
 			t.Errorf("status %d is %q", status, c)
 		}
 	}

@@ -76,7 +76,7 @@ func (l *loader) feed(key string, tree map[string]any) *Feed {
 	if p.NeedsSecret && f.Auth == (Secret{}) && l.Clean(key+".auth") {
 		l.Report(key+".auth", "is missing: %s asks everybody for a token; say where it is, with file or env", f.Protocol)
 	}
-	f.Topics = l.mergeTopics(f.Topics)
+	f.Topics = l.mergeTopics(f.Topics, p.Label)
 	l.join(f)
 	return f
 }
@@ -231,15 +231,21 @@ func (l *loader) readTopics(f *Feed) {
 	}
 }
 
-// mergeTopics leaves one of each name, in the order of their first places, with its highest priority and its options.
-func (l *loader) mergeTopics(topics []Topic) []Topic {
-	first := make(map[string]int, len(topics))
+// mergeTopics leaves one of each name, in the order of their first places, with its highest priority and its options. Topics
+// that are called by other labels stay apart; nil: each is called by its name.
+func (l *loader) mergeTopics(topics []Topic, label func(Topic) string) []Topic {
+	type spelling struct{ name, label string }
+	first := make(map[spelling]int, len(topics))
 	merged := topics[:0]
 	for _, t := range topics {
-		i, ok := first[t.Name]
+		s := spelling{name: t.Name}
+		if label != nil {
+			s.label = label(t)
+		}
+		i, ok := first[s]
 		if !ok {
 			i = len(merged)
-			first[t.Name] = i
+			first[s] = i
 			merged = append(merged, t)
 		}
 		m := &merged[i]

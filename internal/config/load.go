@@ -52,6 +52,10 @@ type Protocol struct {
 	// Check to judge.
 	TopicKeys []string
 
+	// Label is what a topic is called. Topics with one name are one if they are called the same; else they are two spellings,
+	// and Check judges them. nil: a topic is called by its name.
+	Label func(Topic) string
+
 	// FileOptions are those of [feed.options] that are names of files: they are found as all others are.
 	FileOptions []string
 

@@ -184,12 +184,16 @@ func (c *Conn) newLife(d dialled) *life {
 	now := time.Now()
 	c.lives++
 	d.endpoint.Redact = d.sock.Redact
+	o := reader.Options{
+		Number: c.lives, Slot: c.slot, Socket: d.sock, Session: c.opts.Protocol.Open(d.endpoint),
+		Publisher: c.opts.Publisher, Tally: c.tally, News: c.inbox, Asides: c.opts.Asides, Branch: c.opts.Branch,
+	}
+	if s := c.opts.Stream; s != nil {
+		o.Stream = s
+		s.Opened(o.Number, c.slot, d.endpoint.Token)
+	}
 	l := &life{
-		Reader: reader.New(reader.Options{
-			Number: c.lives, Slot: c.slot, Socket: d.sock, Session: c.opts.Protocol.Open(d.endpoint),
-			Publisher: c.opts.Publisher, Tally: c.tally, News: c.inbox,
-			Asides: c.opts.Asides, Branch: c.opts.Branch, Stream: c.readerStream(),
-		}),
+		Reader:   reader.New(o),
 		seat:     d.attempt.seat,
 		opened:   now,
 		changes:  d.attempt.changes,
@@ -207,7 +211,6 @@ func (c *Conn) newLife(d dialled) *life {
 
 // start lets the reader of a life begin.
 func (c *Conn) start(ctx context.Context, l *life) {
-	c.openStream(l)
 	c.children.Go(l.Read)
 	c.children.Go(func() { l.LeaveWith(ctx) })
 }

@@ -200,7 +200,7 @@ func (c *Conn) judge(l *life, e reader.Ended) cause.Cause {
 	switch {
 	case why == cause.Reset && quiet >= idleFor:
 		return cause.IdleClose
-	case l.move != "" && (why == cause.Reset || why == cause.ClosedByServer):
+	case l.move == cause.ServerAsked && (why == cause.Reset || why == cause.ClosedByServer):
 		return cause.ServerAsked // it had said so
 	}
 	return why

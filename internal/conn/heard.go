@@ -38,6 +38,9 @@ func (c *Conn) onHeard(h reader.Heard) {
 	}
 	c.report(l, l.asks.ByEvent(h.First, h.At))
 	for _, w := range h.Words {
+		if w.Kind == "error" {
+			l.asks.Objected(h.At)
+		}
 		c.up <- slots.WordsNews{Slot: c.slot, Life: l.Number, Kind: w.Kind, Text: w.Text, At: h.At}
 	}
 	c.sayFull(l)

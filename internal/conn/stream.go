@@ -6,20 +6,12 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
-	"feedmux/internal/reader"
 	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 )
 
 // A feed whose upstream keeps what it sent has a Stream (package resume): every life brings it what comes, and it fetches
 // what was missed. Its topics are confirmed once it has caught up with the life.
-
-// openStream tells the stream of a life that is about to be read.
-func (c *Conn) openStream(l *life) {
-	if s := c.opts.Stream; s != nil {
-		s.Opened(l.Number, c.slot)
-	}
-}
 
 // runStream lets the stream work beside the conn.
 func (c *Conn) runStream(ctx context.Context) (changed <-chan struct{}) {
@@ -45,10 +37,20 @@ func (c *Conn) onStream(now time.Time) {
 	if s.Refused() {
 		c.onRefused()
 	}
-	if l == nil || st.Life != l.Number || !st.CaughtUp || l.ending != "" {
+	switch {
+	case l == nil || st.Life != l.Number || l.ending != "":
 		return
+	case st.CaughtUp:
+		c.listening(l, now, st.Filled)
+	case l.listening && !st.Behind.IsZero(): // nothing flows: the topics are as dark as if the line had been cut
+		l.listening = false
+		l.asks.Unheed()
+		c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: st.Behind, Cause: st.Cause, GoesOn: true}
+		c.setState(c.state, st.Cause, st.Err)
 	}
-	c.listening(l, now, st.Filled)
+	if st.Unvouched && l.move == "" && !l.liveSince.IsZero() {
+		l.move = cause.Renewed // the next life vouches for the credential that there is now
+	}
 }
 
 // listening says that a life whose topics are not asked for brings all that there is from now on.
@@ -57,14 +59,6 @@ func (c *Conn) listening(l *life, now time.Time, filled topic.Filled) {
 		l.listening = true
 		c.report(l, l.asks.Listening(now, filled))
 	}
-}
-
-// readerStream is the stream as readers know it: nil where there is none.
-func (c *Conn) readerStream() reader.Stream {
-	if c.opts.Stream == nil {
-		return nil
-	}
-	return c.opts.Stream
 }
 
 var errRefused = errors.New("the upstream does not accept the credential any more: nothing is fetched until it changes")
@@ -83,7 +77,7 @@ func (c *Conn) onRefused() {
 // dead says that the upstream does not accept the secret as it was after so many changes.
 func (c *Conn) dead(changes int) {
 	c.opts.Credential.Refused(changes)
-	if s := c.opts.Stream; s != nil {
+	if s := c.opts.Stream; s != nil && changes == c.opts.Credential.Changes() { // else there is a newer one
 		s.Denied()
 	}
 }

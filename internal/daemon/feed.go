@@ -94,13 +94,15 @@ func (d *Daemon) newFeed(f *config.Feed) (made feed, err error) {
 	}
 	if r, ok := p.(protocol.Resumer); ok {
 		o.Tally = new(tally.Counter)
+		at := positions{d.state, f.Name, dialect.scope(f)}
+		at.tellOthers(d.Log)
 		made.stream = resume.New(resume.Options{
 			Feed:      f.Name,
 			Protocol:  r,
 			Taker:     sink.(interface{ Taker() topic.Taker }).Taker(),
 			Client:    &http.Client{Transport: transport()},
 			Start:     dialect.start(f),
-			Positions: positions{d.state, f.Name, dialect.scope(f)},
+			Positions: at,
 			Branch:    branch,
 			Seed:      seed(),
 			Log:       d.Log,

@@ -2,6 +2,9 @@ package daemon
 
 import (
 	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
 
 	"feedmux/internal/state"
 )
@@ -30,6 +33,21 @@ type position struct {
 }
 
 func (p positions) file() string { return stateFile("position", p.feed+"\x00"+p.scope) }
+
+// tellOthers says that the feed has a position in another stream, which does not count here.
+func (p positions) tellOthers(log *slog.Logger) {
+	files, err := filepath.Glob(filepath.Join(p.dir.Path(), "position-*.json"))
+	if err != nil || slices.Contains(files, filepath.Join(p.dir.Path(), p.file())) {
+		return
+	}
+	for _, file := range files {
+		var v position
+		if err := p.dir.Load(filepath.Base(file), &v); err == nil && v.Feed == p.feed {
+			log.Warn("the feed begins anew: its stored position is of another stream, or of other settings", "feed", p.feed,
+				"position_of", v.Scope, "stream", p.scope)
+		}
+	}
+}
 
 func (p positions) Load() ([]byte, error) {
 	var v position

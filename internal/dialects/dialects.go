@@ -20,8 +20,9 @@ type Dialect struct {
 	config.Protocol
 	daemon.Dialect
 
-	// label is what a topic of the configuration is called; nil: by its Name.
-	label func(config.Topic) shard.Topic
+	// claims are the topics of a feed that may have a subject of their own, now or later. What of it is not known yet is none
+	// of their Values. nil: those that its protocol has nothing against.
+	claims func(*config.Feed) []shard.Wanted
 	// distinct is the variable of subjects that tells topics apart as well as {topic} does; "": none does.
 	distinct string
 	// values is how many an event has that names an aside.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,41 @@ func TestAnAccountIsShownByAFingerprintOfItsSecret(t *testing.T) {
 		t.Errorf("scaiwave: %s, and without the file %s", got, missing)
 	}
 }
+
+// The list of instruments is no part of the configuration: it may be good in a moment, and other feeds need none.
+func TestAListThatIsNotThereMakesNoConfigurationBad(t *testing.T) {
+	c, err := config.Parse(filepath.Join(t.TempDir(), "c.toml"), []byte(`[[feed]]
+name = "kite"
+protocol = "kite"
+topics = ["NSE:INFY", "5633", "NSE:GONE"]
+auth.env = "T"
+options = { api_key = "key", instruments = "none.csv" }
+`), LoadOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := memory{"NSE:INFY": 408065}
+	source, err := all()["kite"].SourceOf(c.Feeds[0], store, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tokens []uint32
+	for _, w := range source.Wanted() {
+		i := w.Options.(kite.Instrument)
+		if tokens = append(tokens, i.Token); i.Token == 0 && !strings.Contains(i.Problem, "none.csv: no such file") {
+			t.Errorf("%s is refused: %s", w.Topic, i.Problem)
+		}
+	}
+	if !slices.Equal(tokens, []uint32{408065, 5633, 0}) {
+		t.Errorf("the topics stand for %v", tokens)
+	}
+}
+
+// memory is what instruments stood for in the run before.
+type memory map[string]uint32
+
+func (m memory) Load(v any) error { *v.(*map[string]uint32) = m; return nil }
+func (memory) Save(any) error     { return nil }
 
 // TestOnlyTheFirstOfTwoNamesIsWanted: a topic has one record, whatever leads to its name.
 func TestOnlyTheFirstOfTwoNamesIsWanted(t *testing.T) {

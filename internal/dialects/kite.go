@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,6 +29,7 @@ func kiteTicker() Dialect {
 			Ping:                kite.PingInterval,
 			NeedsSecret:         true,
 			TopicKeys:           []string{"mode", "name"},
+			Label:               func(t config.Topic) string { return string(kiteEntry(t).Label()) },
 			FileOptions:         []string{"instruments"},
 			Account: func(f *config.Feed) string {
 				s := kite.DecodeOptions(f.Options, ignore)
@@ -49,14 +51,18 @@ func kiteTicker() Dialect {
 			Variables: []string{"mode", "token"},
 			Values: func(w shard.Wanted) [][]byte {
 				i, _ := w.Options.(kite.Instrument)
-				return [][]byte{[]byte(i.Mode.String()), strconv.AppendUint(nil, uint64(i.Token), 10)}
+				values := [][]byte{[]byte(i.Mode.String()), nil}
+				if i.Token != 0 {
+					values[1] = strconv.AppendUint(nil, uint64(i.Token), 10)
+				}
+				return values
 			},
 			Note: kite.Note,
 			TokenDies: func(f *config.Feed, after time.Time) time.Time {
 				return kite.DecodeOptions(f.Options, ignore).TokenDiesAt.Next(after)
 			},
 		},
-		label:    func(t config.Topic) shard.Topic { return kiteEntry(t).Label() },
+		claims:   kiteClaims,
 		distinct: "token",
 		values:   1, // the order's status
 		messages: kiteMessages,
@@ -96,8 +102,8 @@ func checkKite(f *config.Feed, report config.Report) {
 			dump, err = kite.ReadDump(r)
 			return err
 		})
-		if err != nil {
-			tell("options.instruments", "%v", err)
+		if err != nil { // it is no part of the configuration, and may be good later: the plan says so
+			dump = kite.NoDump(err)
 		}
 	}
 	if !good {
@@ -119,6 +125,10 @@ func kiteSource(f *config.Feed, store instruments.Store, log *slog.Logger) (daem
 	}
 	return instruments.New(instruments.Options{
 		File: file, Store: store, Log: log.With("feed", f.Name),
+		Without: func(last map[string]uint32, why error) (reading instruments.Reading) {
+			reading.Wanted, reading.Tokens = kiteWanted(f, kite.NoDump(why), last)
+			return reading
+		},
 		Resolve: func(r io.Reader, last map[string]uint32) (reading instruments.Reading, err error) {
 			dump, err := kite.ReadDump(r)
 			if err != nil {
@@ -128,6 +138,16 @@ func kiteSource(f *config.Feed, store instruments.Store, log *slog.Logger) (daem
 			reading.Rows = dump.Len()
 			return reading, nil
 		},
+	}), nil
+}
+
+// kiteClaims are the topics of f that may have a subject, now or later: a list of instruments gives names other tokens each
+// day, so such a topic has none here.
+func kiteClaims(f *config.Feed) []shard.Wanted {
+	wanted, _ := kiteWanted(f, nil, nil)
+	return slices.DeleteFunc(wanted, func(w shard.Wanted) bool {
+		i := w.Options.(kite.Instrument)
+		return i.Problem != "" && i.Token != 0 // it has an instrument that is another one's: told by checkKite
 	})
 }
 
@@ -149,7 +169,7 @@ func kiteWanted(f *config.Feed, dump *kite.Dump, last map[string]uint32) (wanted
 		at[t.Name] = len(wanted)
 		wanted = append(wanted, shard.Wanted{Topic: t.Name, Priority: priority, Options: t.Options})
 	}
-	return wanted, kite.Tokens(topics, nil)
+	return wanted, kite.Tokens(topics)
 }
 
 // kiteMessages: each mode in a batch is subscribed to by itself, and then set unless it is the usual one.

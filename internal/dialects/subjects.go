@@ -2,9 +2,11 @@ package dialects
 
 import (
 	"fmt"
-	"log/slog"
+	"slices"
+	"strings"
 
 	"feedmux/internal/config"
+	"feedmux/internal/daemon"
 	"feedmux/internal/protocol"
 	"feedmux/internal/subject"
 	"feedmux/shard"
@@ -55,16 +57,17 @@ func (c *claims) add(f *config.Feed) {
 		c.report(key, "{topic} or {%s} is needed: else all topics would have one subject", d.distinct)
 		return
 	}
-	source, err := d.SourceOf(f, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return // told by the protocol's own check
+	var wanted []shard.Wanted
+	if d.claims != nil {
+		wanted = d.claims(f)
+	} else {
+		wanted = slices.DeleteFunc(daemon.Wanted(f), func(w shard.Wanted) bool {
+			return p.Check(protocol.Topic{Name: w.Topic, Options: w.Options}) != nil // it will be refused
+		})
 	}
 	places := d.places(f)
 	mine := make(map[string]bool) // patterns
-	for _, w := range source.Wanted() {
-		if p.Check(protocol.Topic{Name: w.Topic, Options: w.Options}) != nil {
-			continue // it will be refused
-		}
+	for _, w := range wanted {
 		text, err := subjects.Topic(w)
 		if err == nil && filters {
 			text, err = template.Pattern(f.Name, string(w.Topic)) // with a * for all that an event may say
@@ -73,10 +76,14 @@ func (c *claims) add(f *config.Feed) {
 		switch owner, taken := c.owners[text]; {
 		case err != nil:
 			c.report(at, "%v", err)
-		case filters && !mine[text]:
+		case mine[text]:
+		case filters || strings.Contains(text, "*"):
 			mine[text] = true
-			c.patterns = append(c.patterns, claim{f, text, "an event of feed " + f.Name})
-		case filters:
+			owner := "an event of feed " + f.Name
+			if !filters {
+				owner = "a topic of feed " + f.Name
+			}
+			c.patterns = append(c.patterns, claim{f, text, owner})
 		case taken:
 			c.report(at, "has the subject %s, which is that of %s", text, owner)
 		default:
@@ -127,12 +134,12 @@ func (d Dialect) tellsApart(t subject.Template) bool {
 func (d Dialect) places(f *config.Feed) map[shard.Topic]int {
 	at := make(map[shard.Topic]int, len(f.Topics))
 	for i, t := range f.Topics {
-		name := shard.Topic(t.Name)
-		if d.label != nil {
-			name = d.label(t)
+		name := t.Name
+		if d.Label != nil {
+			name = d.Label(t)
 		}
-		if _, listed := at[name]; !listed {
-			at[name] = i
+		if _, listed := at[shard.Topic(name)]; !listed {
+			at[shard.Topic(name)] = i
 		}
 	}
 	return at

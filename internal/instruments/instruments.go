@@ -21,8 +21,12 @@ import (
 // maxFile bounds what is read: six times the longest list that is known.
 const maxFile = 64 << 20
 
-// settled is how old a file must be for its time stamp to tell whether it changed since: stamps are coarse.
+// settled is how old a file must be for its time stamp to tell whether it changed since: stamps are coarse. One that was
+// written to more lately is perhaps still being written.
 const settled = 2 * time.Second
+
+// believed is how old a file must be for that it lacks what is wanted: whoever writes it may have stopped for a moment.
+const believed = time.Minute
 
 // Resolve reads the file, and says what a feed wants by it. last is what names stood for before; it is not changed.
 type Resolve func(file io.Reader, last map[string]uint32) (Reading, error)
@@ -42,8 +46,12 @@ type Store interface {
 
 // Options say what to follow. Everything without a note is required.
 type Options struct {
-	File     string
-	Resolve  Resolve
+	File    string
+	Resolve Resolve
+
+	// Without says what a feed wants while the file cannot be used, and never could since the start.
+	Without func(last map[string]uint32, why error) Reading
+
 	Store    Store // nil: nothing is remembered
 	Log      *slog.Logger
 	Watching lookout.Options // tests have shorter times
@@ -63,8 +71,9 @@ type Instruments struct {
 	now Reading
 }
 
-// New reads the file.
-func New(o Options) (*Instruments, error) {
+// New reads the file. One that cannot be used is no reason not to start: the rest of what runs is worth more, and the file may
+// be good in a moment.
+func New(o Options) *Instruments {
 	i := &Instruments{o: o}
 	if o.Store != nil {
 		switch err := o.Store.Load(&i.saved); {
@@ -77,9 +86,17 @@ func New(o Options) (*Instruments, error) {
 	if i.last == nil {
 		i.last = make(map[string]uint32)
 	}
-	var err error
-	i.now, err = i.read()
-	return i, err
+	now, age, err := i.read()
+	if err == nil {
+		err = i.believable(i.last, now, age)
+	}
+	if err != nil {
+		i.told = err.Error()
+		o.Log.Warn("the instruments file is not good: names stand for what they stood for in the run before", "error", err)
+		now = o.Without(i.last, err)
+	}
+	i.now = now
+	return i
 }
 
 // Wanted is what the feed wants by the last good reading. The caller does not change it.
@@ -103,13 +120,20 @@ func (i *Instruments) Watch(ctx context.Context, changed func()) {
 // look reads the file, if it is not the one that was read last, and says whether something else is wanted now.
 func (i *Instruments) look() bool {
 	before := i.now // nobody else changes it
-	if info, err := os.Stat(i.o.File); err == nil && i.stamp != nil && os.SameFile(info, i.stamp) &&
-		info.Size() == i.stamp.Size() && info.ModTime().Equal(i.stamp.ModTime()) {
-		return false
+	if info, err := os.Stat(i.o.File); err == nil {
+		if i.stamp != nil && os.SameFile(info, i.stamp) && info.Size() == i.stamp.Size() && info.ModTime().Equal(i.stamp.ModTime()) {
+			return false
+		}
+		if info.Mode().IsRegular() && ageOf(info) < settled {
+			return false // the next look will be at more
+		}
 	}
-	now, err := i.read()
+	now, age, err := i.read()
 	if err == nil && now.Rows < before.Rows/2 {
 		err = fmt.Errorf("%s has %d rows where it had %d", i.o.File, now.Rows, before.Rows)
+	}
+	if err == nil {
+		err = i.believable(before.Tokens, now, age)
 	}
 	if err != nil {
 		if text := err.Error(); text != i.told {
@@ -135,17 +159,46 @@ func (i *Instruments) look() bool {
 	return true
 }
 
+// believable says what speaks against a reading of a file of that age: that wanted names are gone which were there before. It
+// is then read again.
+func (i *Instruments) believable(before map[string]uint32, now Reading, age time.Duration) error {
+	if age >= believed {
+		return nil
+	}
+	gone, example := 0, shard.Topic("")
+	for _, w := range now.Wanted {
+		if name := string(w.Topic); now.Tokens[name] == 0 && before[name] != 0 {
+			gone, example = gone+1, w.Topic
+		}
+	}
+	if gone == 0 {
+		return nil
+	}
+	i.stamp = nil
+	return fmt.Errorf("%s lacks %d of the topics that it had, such as %s: it counts once it is %v old", i.o.File, gone, example, believed)
+}
+
+// ageOf is how long ago a file was changed. One from the future is old: its time stamp tells nothing.
+func ageOf(info fs.FileInfo) time.Duration {
+	if age := time.Since(info.ModTime()); age >= 0 {
+		return age
+	}
+	return believed
+}
+
 // read reads the whole file as it is.
-func (i *Instruments) read() (reading Reading, err error) {
+func (i *Instruments) read() (reading Reading, age time.Duration, err error) {
 	i.stamp = nil
 	info, err := Read(i.o.File, func(file io.Reader) (err error) {
 		reading, err = i.o.Resolve(file, i.last)
 		return err
 	})
-	if info != nil && time.Since(info.ModTime()) > settled {
-		i.stamp = info
+	if info != nil {
+		if age = ageOf(info); time.Since(info.ModTime()) > settled {
+			i.stamp = info
+		}
 	}
-	return reading, err
+	return reading, age, err
 }
 
 // Read has a regular file read by use. info is what the file was like before; nil: it could not be opened.
@@ -164,7 +217,11 @@ func Read(name string, use func(io.Reader) error) (info fs.FileInfo, err error) 
 	case info.Size() > maxFile:
 		return info, fmt.Errorf("%s is longer than %d MiB", name, maxFile>>20)
 	}
-	if err := use(io.LimitReader(file, maxFile)); err != nil {
+	limited := &io.LimitedReader{R: file, N: maxFile + 1} // it may grow
+	if err = use(limited); limited.N <= 0 {
+		err = fmt.Errorf("it is longer than %d MiB", maxFile>>20)
+	}
+	if err != nil {
 		return info, fmt.Errorf("%s: %w", name, err)
 	}
 	return info, nil

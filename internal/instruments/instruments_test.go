@@ -92,16 +92,39 @@ func follow(t *testing.T, store Store, text string) (i *Instruments, log *bytes.
 	log = new(bytes.Buffer)
 	file := filepath.Join(t.TempDir(), "instruments.csv")
 	write(t, file, text)
-	i, err := New(Options{File: file, Resolve: resolve, Store: store, Log: slog.New(slog.NewTextHandler(log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
+	i = New(Options{File: file, Resolve: resolve, Without: without, Store: store, Log: slog.New(slog.NewTextHandler(log, nil))})
 	return i, log
 }
 
+// without lets a and b stand for what they stood for.
+func without(last map[string]uint32, _ error) Reading {
+	r := Reading{Tokens: map[string]uint32{}}
+	for _, name := range []string{"a", "b"} {
+		if last[name] != 0 {
+			r.Tokens[name] = last[name]
+		}
+		r.Wanted = append(r.Wanted, shard.Wanted{Topic: shard.Topic(name), Options: stands{token: last[name]}})
+	}
+	return r
+}
+
+// write makes a file that has been as it is for long, but not for as long as the one that the test wrote before.
 func write(t *testing.T, file, text string) {
 	t.Helper()
+	old := time.Now().Add(-time.Hour)
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+		old = info.ModTime().Add(time.Second)
+	}
+	writeAt(t, file, text, old)
+}
+
+// writeAt makes a file that was written at a time.
+func writeAt(t *testing.T, file, text string, at time.Time) {
+	t.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(file, at, at); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -250,17 +273,8 @@ func TestAFileThatDidNotChangeIsNotReadAgain(t *testing.T) {
 		reads++
 		return resolve(file, last)
 	}
-	i.look()
-	i.look()
-	if reads != 2 {
-		t.Errorf("a file that was written just now was read %d times, want 2: its time stamp tells nothing yet", reads)
-	}
-	for n, text := range []string{"a 1\n", "a"} { // a bad one too
+	for _, text := range []string{"a 2\n", "a"} { // a bad one too
 		write(t, i.o.File, text)
-		old := time.Now().Add(-time.Hour - time.Duration(n))
-		if err := os.Chtimes(i.o.File, old, old); err != nil {
-			t.Fatal(err)
-		}
 		reads = 0
 		i.look()
 		i.look()
@@ -268,17 +282,88 @@ func TestAFileThatDidNotChangeIsNotReadAgain(t *testing.T) {
 			t.Errorf("%q was read %d times, want once", text, reads)
 		}
 	}
+	writeAt(t, i.o.File, "a 3\n", time.Now().Add(time.Hour))
+	reads = 0
+	i.look()
+	i.look()
+	if reads != 2 {
+		t.Errorf("a file from the future was read %d times, want 2: its time stamp tells nothing", reads)
+	}
+	want(t, i, stands{3, 0}, stands{})
 }
 
-func TestAFileThatCannotBeReadAtTheStartIsAnError(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "none.csv")
-	o := Options{File: file, Resolve: resolve, Log: slog.New(slog.DiscardHandler)}
-	if _, err := New(o); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no file: %v", err)
+// Whoever writes a file may do so bit by bit: whatever it says meanwhile is no list.
+func TestAFileThatWasWrittenToJustNowIsLeftForLater(t *testing.T) {
+	i, log := follow(t, nil, "a 1\nb 2\n")
+	for _, text := range []string{"a 3\n", "a 3\nb", "a 3\nb 4\n"} {
+		writeAt(t, i.o.File, text, time.Now())
+		if i.look() || log.Len() > 0 {
+			t.Errorf("%q was read: %s", text, log)
+		}
 	}
-	write(t, file, "a")
-	if _, err := New(o); err == nil || !strings.Contains(err.Error(), file) {
-		t.Errorf("half a line: %v", err)
+	want(t, i, stands{1, 0}, stands{2, 0})
+	write(t, i.o.File, "a 3\nb 4\n")
+	if !i.look() {
+		t.Error("it was never read")
+	}
+	want(t, i, stands{3, 0}, stands{4, 0})
+}
+
+// A list that ends too early and at a line's end looks like a whole one. It is a slow writer's, or there is no more to come.
+func TestThatNamesAreGoneIsBelievedOnceTheFileIsAMinuteOld(t *testing.T) {
+	store := &shelf{}
+	i, log := follow(t, store, "a 1\nb 2\nc 3\n")
+	i.remember()
+	young := time.Now().Add(-believed / 2)
+	writeAt(t, i.o.File, "a 5\nc 3\n", young)
+	for range 3 {
+		if i.look() {
+			t.Error("a change")
+		}
+	}
+	want(t, i, stands{1, 0}, stands{2, 0})
+	if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "lacks 1 of the topics that it had, such as b") {
+		t.Errorf("the log is %s", said)
+	}
+
+	again := New(i.o) // nor at a start
+	want(t, again, stands{1, 0}, stands{2, 0})
+	if n := strings.Count(log.String(), "such as b"); n != 2 {
+		t.Errorf("the log is %s", log)
+	}
+
+	writeAt(t, i.o.File, "a 5\nc 3\n", time.Now().Add(-believed))
+	if !i.look() || !again.look() {
+		t.Error("no change")
+	}
+	want(t, i, stands{5, 0}, stands{})
+	want(t, again, stands{5, 1}, stands{})
+}
+
+// One feed's file is no reason for the others to stand still.
+func TestAFileThatCannotBeUsedAtTheStartLeavesNamesAsTheyWere(t *testing.T) {
+	for name, text := range map[string]string{"no file": "", "half a line": "a"} {
+		var log bytes.Buffer
+		store := &shelf{text: []byte(`{"a":7}`)}
+		file := filepath.Join(t.TempDir(), "none.csv")
+		if text != "" {
+			write(t, file, text)
+		}
+		i := New(Options{File: file, Resolve: resolve, Without: without, Store: store, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		want(t, i, stands{7, 0}, stands{})
+		i.look()
+		if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, file) {
+			t.Errorf("%s: the log is %s", name, said)
+		}
+		i.remember()
+		if got := store.tokens(t); !maps.Equal(got, map[string]uint32{"a": 7}) {
+			t.Errorf("%s: %v was saved", name, got)
+		}
+		write(t, file, "a 8\nb 2\n")
+		if !i.look() {
+			t.Errorf("%s: it was never read", name)
+		}
+		want(t, i, stands{8, 7}, stands{2, 0})
 	}
 }
 
@@ -296,7 +381,7 @@ func TestWatchTellsOfEachChangeAndRemembersFromTheBeginning(t *testing.T) {
 			return
 		}
 		want(t, i, stands{1, 0}, stands{3, 0})
-		write(t, i.o.File+".new", "a 4\nb 3\n")
+		writeAt(t, i.o.File+".new", "a 4\nb 3\n", time.Now().Add(-time.Minute))
 		if err := os.Rename(i.o.File+".new", i.o.File); err != nil {
 			t.Error(err)
 		}

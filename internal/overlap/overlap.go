@@ -39,10 +39,10 @@ type Event[T comparable] struct {
 // Overlap is what the two connections share. Its methods may be called by any goroutine.
 type Overlap[T comparable] struct {
 	// Snapshots says that a connection may begin with what was last on each topic, and that both bring a topic's events in
-	// one order. Then what is held of a topic from before an event that both brought is not released; nor what is held for
-	// longer than behindFor when the old one brings an event that the new one has not, or is closed. What came later the old
-	// one may still have to bring: it stays, since nobody else has it should the old one end before. It must not change
-	// after the first event.
+	// one order. Then what is held of a topic from before an event that both brought is not released; nor what is held
+	// when the old one brings an event that the new one has not, or is closed: that is newer, unless the old one is behind.
+	// What it may still have to bring, as far behind as it has shown to be, stays: nobody else has it should the old one end
+	// before. It must not change after the first event.
 	Snapshots bool
 
 	seed maphash.Seed
@@ -54,13 +54,15 @@ type Overlap[T comparable] struct {
 	held      []Event[T] // in the order in which they came
 	gone      []bool     // of held: the old connection brought it too, or what is newer
 	waiting   map[key][]int
-	byTopic   map[T][]int // Snapshots: of held, what may still be released
-	delivered map[key]int // by the old connection and not by the new one yet
-	order     []key       // of delivered, oldest first; may hold keys that were matched since
-	ceded     map[T]bool  // topics that are the new connection's alone
-	closing   bool        // the new connection may go on alone
-	closingAt time.Time   // since when
-	released  time.Time   // when; zero: things are held back
+	byTopic   map[T][]int     // Snapshots: of held, what may still be released
+	delivered map[key]int     // by the old connection and not by the new one yet
+	order     []key           // of delivered, oldest first; may hold keys that were matched since
+	ceded     map[T]bool      // topics that are the new connection's alone
+	newest    map[T]time.Time // Snapshots: when the old one last brought something of a topic
+	lag       time.Duration   // by how much later than the new one the old one has brought an event, at most
+	closing   bool            // the new connection may go on alone
+	closingAt time.Time       // since when
+	released  time.Time       // when; zero: things are held back
 }
 
 // Verdict is what becomes of an event of the new connection.
@@ -87,7 +89,7 @@ type key [2]uint64
 func New[T comparable](limit int, old map[T]bool) *Overlap[T] {
 	return &Overlap[T]{
 		seed: maphash.MakeSeed(), old: old, limit: limit, waiting: make(map[key][]int), byTopic: make(map[T][]int),
-		delivered: make(map[key]int), ceded: make(map[T]bool),
+		delivered: make(map[key]int), newest: make(map[T]time.Time), ceded: make(map[T]bool),
 	}
 }
 
@@ -117,15 +119,21 @@ func (o *Overlap[T]) Old(e Event[T]) bool {
 	if !o.released.IsZero() || o.ceded[e.Topic] {
 		return false
 	}
+	if o.Snapshots {
+		o.newest[e.Topic] = e.Received
+	}
 	if list := o.waiting[k]; len(list) > 0 {
 		o.supersede(e.Topic, list[0])
+		if h := &o.held[list[0]]; !o.gone[list[0]] {
+			o.lag = max(o.lag, e.Received.Sub(h.Received))
+		}
 		o.discard(list[0])
 		o.unlist(k, list)
 		return true
 	}
-	before := len(o.held)
-	for _, i := range o.byTopic[e.Topic][:0] {
-		if !o.gone[i] && e.Received.Sub(o.held[i].Received) <= behindFor {
+	before, pending := 0, min(2*o.lag, behindFor) // twice: it varies
+	for _, i := range o.byTopic[e.Topic] {
+		if !o.gone[i] && e.Received.Sub(o.held[i].Received) < pending {
 			break
 		}
 		before = i + 1
@@ -208,12 +216,13 @@ func (o *Overlap[T]) Closing() {
 }
 
 // Release gives what is still held, in order; now is the time. With Snapshots, what came well before the old connection was
-// closed is left out: that one has brought it, if in other bytes, or what is newer. From then on nothing is held and nothing of
-// the old connection goes on; of the new one goes on what the old one had not brought. Only the first call gives anything.
+// closed is left out if that one brought something of the topic at that time or since: the same in other bytes, or what is
+// newer. If it did not, it may have lost it. From then on nothing is held and nothing of the old connection goes on; of the
+// new one goes on what the old one had not brought. Only the first call gives anything.
 func (o *Overlap[T]) Release(now time.Time) iter.Seq[Event[T]] {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	held, gone := o.held, o.gone
+	held, gone, newest := o.held, o.gone, o.newest
 	if o.released.IsZero() {
 		o.released = now
 	}
@@ -221,10 +230,11 @@ func (o *Overlap[T]) Release(now time.Time) iter.Seq[Event[T]] {
 	if o.Snapshots && o.closing {
 		since = o.closingAt.Add(-behindFor)
 	}
-	o.held, o.gone, o.waiting, o.byTopic, o.order, o.bytes = nil, nil, nil, nil, nil, 0
+	o.held, o.gone, o.waiting, o.byTopic, o.newest, o.order, o.bytes = nil, nil, nil, nil, nil, nil, 0
 	return func(yield func(Event[T]) bool) {
 		for i, e := range held {
-			if !gone[i] && !e.Received.Before(since) && !yield(e) {
+			had := e.Received.Before(since) && !newest[e.Topic].Before(e.Received.Add(-behindFor/4))
+			if !gone[i] && !had && !yield(e) {
 				return
 			}
 		}

@@ -17,7 +17,7 @@ func bodies[T comparable](o *Overlap[T]) (list []string) {
 }
 
 // both are the topics that both connections have.
-var both = map[string]bool{"a": true, "b": true}
+var both = map[string]bool{"a": true, "b": true, "lost": true}
 
 func TestWhatTheOldOneDoesNotHaveGoesStraightOn(t *testing.T) {
 	o := New(MaxHeld, both)
@@ -229,18 +229,18 @@ func TestWhateverTheOrderEverythingComesThroughOnce(t *testing.T) {
 }
 
 // A connection that begins with snapshots brings some that are older than what the other has brought since. A step is what one
-// of the two brings, or a time that passes.
+// of the two brings, a time that passes, or that the old one shows itself to be behind.
 func TestASnapshotIsNotReleasedAfterWhatIsNewer(t *testing.T) {
 	for name, row := range map[string]struct{ steps, want string }{
 		"nothing came since": {"new:1 wait", "a:1"},
-		"the old one brought more, which the new one has not yet":  {"new:1 wait old:2", ""},
+		"the old one brought more, which the new one has not yet":  {"new:1 old:2", ""},
 		"both brought more, the old one first":                     {"old:2 new:1 new:2 new:3", "a:3"},
 		"both brought more, the new one first":                     {"new:1 new:2 new:3 old:2", "a:3"},
-		"the old one is behind, and brings it all":                 {"new:2 new:3 new:4 old:1 old:2 old:3 old:4", ""},
-		"the old one is behind, and left before it brings it all":  {"new:2 new:3 new:4 old:1 old:2 old:3", "a:4"},
-		"the old one is behind the snapshot, and breaks":           {"new:2 new:3 old:1 old:1b", "a:2 a:3"},
-		"the old one brings what the new one has, in other bytes":  {"new:1 wait old:1b new:2", "a:2"},
-		"what is held for long goes, and what came just now stays": {"new:1 new:2 wait new:3 old:2b", "a:3"},
+		"the old one is behind, and brings it all":                 {"lag new:2 new:3 new:4 old:1 old:2 old:3 old:4", ""},
+		"the old one is behind, and left before it brings it all":  {"lag new:2 new:3 new:4 old:1 old:2 old:3", "a:4"},
+		"the old one is behind the snapshot, and breaks":           {"lag new:2 new:3 old:1 old:1b", "a:2 a:3"},
+		"the old one brings what the new one has, in other bytes":  {"lag new:1 wait old:1b new:2", "a:2"},
+		"what is held for long goes, and what came just now stays": {"lag new:1 new:2 wait new:3 old:2b", "a:3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := New(MaxHeld, both)
@@ -250,6 +250,12 @@ func TestASnapshotIsNotReleasedAfterWhatIsNewer(t *testing.T) {
 				who, body, _ := strings.Cut(step, ":")
 				e := Event[string]{Topic: "a", Payload: []byte(body), Received: now}
 				switch who {
+				case "lag": // seen on another topic
+					e.Topic = "b"
+					o.New(e)
+					now = now.Add(behindFor / 4)
+					e.Received = now
+					o.Old(e)
 				case "wait":
 					now = now.Add(behindFor + 1)
 				case "new":
@@ -272,7 +278,10 @@ func TestOfSnapshotsOnlyWhatIsAsNewAsTheCloseIsReleased(t *testing.T) {
 		for body, age := range map[string]time.Duration{"old": time.Second, "new": 0} {
 			o.New(Event[string]{Topic: map[string]string{"old": "a", "new": "b"}[body], Payload: []byte(body), Received: time.Now().Add(-age)})
 		}
-		want := []string{"a:old", "b:new"}
+		o.New(Event[string]{Topic: "lost", Payload: []byte("1"), Received: time.Now().Add(-time.Second)}) // on the old one
+		o.Old(Event[string]{Topic: "a", Payload: []byte("newer"), Received: time.Now().Add(-time.Second - behindFor/8)})
+		o.Old(Event[string]{Topic: "lost", Payload: []byte("0"), Received: time.Now().Add(-time.Second - behindFor)})
+		want := []string{"a:old", "b:new", "lost:1"}
 		if closing {
 			o.Closing()
 			want = want[1:]

@@ -48,9 +48,10 @@ type Narrator interface {
 type Resumer interface {
 	Protocol
 
-	// Request asks for what came after a position, the oldest first. Where there is nothing the upstream may wait as long as
-	// wait for something, or answer at once if that is zero. after is never nil.
-	Request(e Endpoint, after []byte, wait time.Duration) (*http.Request, error)
+	// Request asks for what came after a position, the oldest first: for so many events at most, which is 1 or more. Where
+	// there is nothing the upstream may wait as long as wait for something, or answer at once if that is zero. after is one
+	// that IsPosition takes.
+	Request(e Endpoint, after []byte, most int, wait time.Duration) (*http.Request, error)
 
 	// NeedsLife says that an answer does not show whose it is, as a connection does: no Request is made with a credential
 	// before a connection was live with it.
@@ -61,6 +62,9 @@ type Resumer interface {
 
 	// Denied says whether an answer with another status means that the credential is not accepted.
 	Denied(status int, body []byte) bool
+
+	// IsPosition says whether p, which may come from anywhere, is a position. The others take nothing else.
+	IsPosition(p []byte) bool
 
 	// Compare is negative, zero or positive as a comes before, is, or comes after b.
 	Compare(a, b []byte) int
@@ -75,4 +79,5 @@ type Page struct {
 	Next    []byte  // the position to go on from; nil: that of the last event, or without one the same as before
 	More    bool    // there is more to be had at once
 	Skipped int     // events that could not be read, and are left out
+	Missed  int     // of those, the ones that have a position: they are missing in the stream
 }

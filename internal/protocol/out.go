@@ -17,7 +17,7 @@ type Out struct {
 	Pong     bool   // the upstream answered a Ping
 	Move     bool   // the upstream asks for a new connection and will end this one
 	Full     bool   // the upstream did not take all topics that it was asked for, and does not say which
-	Skipped  string // why the message, or a part of it, was skipped: a short word for a metric's label, or ""
+	Skipped  []Skip // what of the message was skipped, or that all of it was; see Skip
 }
 
 // Reset empties o and keeps its memory. It sets each field by itself: one value for all of them would be made elsewhere and
@@ -25,7 +25,26 @@ type Out struct {
 func (o *Out) Reset() {
 	o.Events, o.Frames, o.Settled = o.Events[:0], o.Frames[:0], o.Settled[:0]
 	o.Words, o.Oddities = o.Words[:0], o.Oddities[:0]
-	o.Live, o.Pong, o.Move, o.Full, o.Skipped = false, false, false, false, ""
+	o.Skipped = o.Skipped[:0]
+	o.Live, o.Pong, o.Move, o.Full = false, false, false, false
+}
+
+// Skip counts a message, or a part of one that could have held an event, that is skipped. reason is a short word for a
+// metric's label, one of a few.
+func (o *Out) Skip(reason string) {
+	for i := range o.Skipped {
+		if o.Skipped[i].Reason == reason {
+			o.Skipped[i].N++
+			return
+		}
+	}
+	o.Skipped = append(o.Skipped, Skip{reason, 1})
+}
+
+// Skip is how much of a message was skipped for one reason.
+type Skip struct {
+	Reason string
+	N      int
 }
 
 // Event is one message for one topic. Its fields alias the message, or memory of the session: valid until the

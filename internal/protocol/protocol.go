@@ -93,7 +93,7 @@ type Endpoint struct {
 type Session interface {
 	// Message is told each complete message and says what follows from it. A Text message is valid UTF-8: the
 	// connection saw to that. out may alias msg and memory of the session, both of which the next call overwrites.
-	// An error ends the life; a message that is merely odd is named in out.Skipped instead.
+	// An error ends the life; what is merely odd is counted in out.Skipped instead.
 	Message(kind Kind, msg []byte, out *Out) error
 
 	// Change ends the topics in drop, and then asks for those in add, at most Limits.SubscribeBatch of them. A topic

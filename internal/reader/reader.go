@@ -143,8 +143,10 @@ func (r *Reader) take(m socket.Message) error {
 	for _, o := range out.Oddities {
 		r.Tally.Odd(o.Kind, o.Topic)
 	}
-	if out.Skipped != "" {
-		r.Tally.Skip(out.Skipped)
+	for _, s := range out.Skipped {
+		for range s.N {
+			r.Tally.Skip(s.Reason)
+		}
 	}
 	if out.Live || out.Pong || out.Move || out.Full || len(out.Settled) > 0 || len(out.Frames) > 0 || len(out.Words) > 0 ||
 		len(r.first) > 0 {

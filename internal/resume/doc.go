@@ -15,6 +15,9 @@
 //	suspect   held             it is at or below the cursor, though    the upstream's history is known to reach up to the cursor
 //	                           nothing above it came in this life      (a late event), or not (rebuilt: the cursor is set back)
 //
+// A life that had caught up, and for half a minute waits for what is to be fetched, has not caught up any more (State.Behind):
+// its topics are as dark as if the line had been cut.
+//
 // Without a life what is held is handed over too, and after a while the upstream is polled. Events are told apart by id,
 // and by position where they have none. One that is below the cursor and unknown is late: it is handed over, or fetched,
 // and the cursor stays.

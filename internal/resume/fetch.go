@@ -9,24 +9,31 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"feedmux/internal/cause"
 	"feedmux/internal/protocol"
-	"feedmux/limiter"
 )
 
 const (
-	pollWait      = 30 * time.Second // how long the upstream may wait for something to say
-	answerWithin  = 15 * time.Second // beyond that
-	pollRest      = time.Second      // between the begins of two polls, if the first brought nothing
-	backoffMin    = time.Second
-	backoffMax    = 30 * time.Second
-	backoffFloor  = 100 * time.Millisecond // jitter may draw nothing at all
-	maxRetryAfter = 15 * time.Minute
-	maxBody       = 16 << 20
+	pollWait     = 30 * time.Second // how long the upstream may wait for something to say
+	answerWithin = 15 * time.Second // beyond that, and from one byte to the next
+	answerMost   = 5 * time.Minute  // for all of it
+	pollRest     = time.Second      // between the begins of two polls, if the first brought nothing
+	maxBody      = 16 << 20
+	pageEvents   = 200 // are asked for at a time: fewer after an answer that was too long, until a last page came
 )
 
-func newBackoff() limiter.Backoff { return limiter.Backoff{Base: backoffMin, Max: backoffMax} }
+// Why a request fails, or is not made.
+var (
+	errSilent    = &cause.Error{Cause: cause.Timeout, Err: fmt.Errorf("nothing came for %v", answerWithin)}
+	errEndless   = &cause.Error{Cause: cause.Timeout, Err: fmt.Errorf("the answer was not complete after %v", answerMost)}
+	errTooLong   = &cause.Error{Cause: cause.TooBig, Err: fmt.Errorf("the answer is longer than %d bytes", maxBody)}
+	errSlow      = &cause.Error{Cause: cause.Timeout, Err: errors.New("what is to be fetched takes long")}
+	errDenied    = &cause.Error{Cause: cause.TokenExpired, Err: errors.New("the upstream does not accept the credential")}
+	errUnvouched = &cause.Error{Cause: cause.Renewed, Err: errors.New("no connection was live with the credential that there is now")}
+)
 
 // fetch is one request and what came of it.
 type fetch struct {
@@ -36,13 +43,16 @@ type fetch struct {
 	demand   int  // the Stream's, when it was made; so are
 	rewinds  int
 	renewals int
+	most     int // events
 	cancel   context.CancelFunc
 
+	token      string // that it was, or was to be, made with
 	status     int
 	body       []byte
 	retryAfter time.Duration
 	received   time.Time
 	err        error // holds no secret
+	tooLong    bool  // the answer was
 }
 
 // next is what to fetch now, or nil. It makes wake sooner if there will be something later.
@@ -59,14 +69,14 @@ func (s *Stream) next(now time.Time, wake *time.Time) *fetch {
 		}
 		return nil
 	}
-	if s.denied || s.cursor == nil || !s.anchored || s.page != nil {
+	if s.denied || s.unvouched || s.cursor == nil || !s.anchored || s.page != nil || len(s.routes.topics) == 0 {
 		return nil
 	}
-	if s.open && !s.live || !s.live && s.vouched != s.renewals && s.opts.Protocol.NeedsLife() {
+	if s.open && !s.live || s.vouched == "" && s.opts.Protocol.NeedsLife() {
 		return nil // the life is about to say more, or to end; or nobody knows what would come
 	}
-	f := &fetch{demand: s.demand, rewinds: s.rewinds, renewals: s.renewals}
-	at := s.retryAt
+	f := &fetch{demand: s.demand, rewinds: s.rewinds, renewals: s.renewals, most: s.most}
+	at := s.tries.at()
 	switch {
 	case s.suspect != nil:
 		f.after, f.probe = slices.Clone(s.suspectAt), true
@@ -96,26 +106,56 @@ func (s *Stream) next(now time.Time, wake *time.Time) *fetch {
 
 // ask sends the request and reads the answer.
 func (s *Stream) ask(ctx context.Context, f *fetch) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ctx, over := context.WithTimeoutCause(ctx, f.wait+answerMost, errEndless)
+	defer over()
+	silence := time.AfterFunc(f.wait+answerWithin, func() { cancel(errSilent) })
+	defer silence.Stop()
 	e, err := s.opts.Protocol.Endpoint(ctx)
 	if err != nil {
-		f.err = fmt.Errorf("reading the credential: %w", err)
+		f.err = &cause.Error{Cause: cause.Auth, Err: fmt.Errorf("reading the credential: %w", err)}
 		return
 	}
-	if err := s.exchange(ctx, e, f); err != nil {
+	f.token = e.Token
+	if s.isUnvouched(f) {
+		f.err = errUnvouched
+		return
+	}
+	if err := s.exchange(ctx, e, f, silence); err != nil {
+		if why := context.Cause(ctx); why != nil {
+			err = why
+		}
 		var where *url.Error // names the URL, whose query may hold secrets
 		if errors.As(err, &where) {
 			err = where.Err
 		}
-		words := err.Error()
-		if e.Redact != nil {
-			words = e.Redact(words)
-		}
-		f.err = errors.New("asking the upstream: " + words)
+		f.err = fmt.Errorf("asking the upstream: %w", &cause.Error{Cause: cause.Of(err), Err: hide(err, e.Token)})
+		f.tooLong = errors.Is(err, errTooLong) || errors.Is(err, errEndless)
 	}
 }
 
-func (s *Stream) exchange(ctx context.Context, e protocol.Endpoint, f *fetch) error {
-	req, err := s.opts.Protocol.Request(e, f.after, f.wait)
+// hide makes an error without a secret of one that may quote what the upstream says.
+func hide(err error, secret string) error {
+	words := err.Error()
+	quoted := strconv.Quote(secret)
+	for _, s := range []string{secret, url.QueryEscape(secret), quoted[1 : len(quoted)-1]} {
+		if s != "" {
+			words = strings.ReplaceAll(words, s, "[hidden]")
+		}
+	}
+	return errors.New(words)
+}
+
+// isUnvouched says that nobody knows whose answer a request would bring.
+func (s *Stream) isUnvouched(f *fetch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opts.Protocol.NeedsLife() && f.token != s.vouched
+}
+
+func (s *Stream) exchange(ctx context.Context, e protocol.Endpoint, f *fetch, silence *time.Timer) error {
+	req, err := s.opts.Protocol.Request(e, f.after, f.most, f.wait)
 	if err != nil {
 		return err
 	}
@@ -126,14 +166,28 @@ func (s *Stream) exchange(ctx context.Context, e protocol.Endpoint, f *fetch) er
 	defer resp.Body.Close()
 	f.status = resp.StatusCode
 	f.retryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
-	if f.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1)); err != nil {
+	if f.body, err = io.ReadAll(io.LimitReader(patient{resp.Body, silence}, maxBody+1)); err != nil {
 		return err
 	}
 	if len(f.body) > maxBody {
-		return fmt.Errorf("the answer is longer than %d bytes", maxBody)
+		return errTooLong
 	}
 	f.received = time.Now()
 	return nil
+}
+
+// patient puts silence off with each byte.
+type patient struct {
+	io.Reader
+	silence *time.Timer
+}
+
+func (p patient) Read(b []byte) (int, error) {
+	n, err := p.Reader.Read(b)
+	if n > 0 {
+		p.silence.Reset(answerWithin)
+	}
+	return n, err
 }
 
 // retryAfter reads the header of that name: seconds, or a date.
@@ -152,60 +206,76 @@ func (s *Stream) onAnswer(f *fetch) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	denied := f.err == nil && f.status != http.StatusOK && s.opts.Protocol.Denied(f.status, f.body)
+	if f.err == nil && !final(f.status) {
+		s.tries.finals = 0
+	}
+	failed := f.err
+	if failed == nil && f.status != http.StatusOK {
+		failed = &cause.Error{Cause: cause.OfStatus(f.status), Err: fmt.Errorf("the upstream answered with status %d", f.status)}
+	}
 	switch {
-	case denied && f.renewals != s.renewals:
-		return // the credential changed meanwhile
-	case denied:
-		s.denied, s.refused = true, true
-		s.log.Error("the upstream does not accept the credential: nothing is fetched until it changes", "status", f.status)
+	case f.err == errUnvouched:
+		s.unvouched = f.token != s.vouched && f.renewals == s.renewals // else it is another one, or was vouched for meanwhile
 		s.tell()
-		return
 	case f.err != nil && f.wait > 0 && f.demand != s.demand:
 		return // it was to make way
 	case f.err != nil:
-		s.tryAgain(now, f, f.err)
+		if f.tooLong {
+			s.most = max(f.most/2, 1)
+		}
+		s.tryAgainLocked(now, f, failed)
+	case f.status != http.StatusOK && s.opts.Protocol.Denied(f.status, f.body):
+		s.onDeniedLocked(now, f, failed)
 	case f.status != http.StatusOK && !final(f.status):
-		s.tryAgain(now, f, fmt.Errorf("the upstream answered with status %d", f.status))
+		s.tryAgainLocked(now, f, failed)
 	case f.rewinds != s.rewinds || f.probe && s.suspect == nil:
 		return // it is about a place where we are not any more
 	case f.status == http.StatusOK:
 		s.onOKLocked(now, f)
+	case !s.tries.final(now) || !f.probe && (f.demand != s.demand || s.met == s.demand):
+		s.tryAgainLocked(now, f, failed)
 	default:
 		s.log.Error("the upstream cannot go on from our position: what it may have had is not fetched", "status", f.status)
-		s.settleBackoff()
+		s.tries = newTries()
 		if f.probe {
 			s.onSuspectLocked(true)
-		} else if f.demand == s.demand && s.met != s.demand {
+		} else {
 			s.giveUpLocked(now)
 		}
-		s.pollAt = now.Add(pollWait) // a poll that is refused will be again
 	}
 }
 
-// final says that asking again would change nothing.
-func final(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return false
+// onDeniedLocked judges an answer which says that the credential is not accepted.
+func (s *Stream) onDeniedLocked(now time.Time, f *fetch, failed error) {
+	if f.renewals != s.renewals {
+		return // it changed meanwhile
 	}
-	return status >= 400 && status < 500
+	if s.live && !s.tries.refused(now) {
+		s.tryAgainLocked(now, f, failed)
+		return
+	}
+	s.denied, s.refused, s.tries.refusals = true, true, 0
+	s.log.Error("the upstream does not accept the credential: nothing is fetched until it changes", "status", f.status)
+	s.tell()
 }
 
 func (s *Stream) onOKLocked(now time.Time, f *fetch) {
 	p := &s.reading
 	*p = protocol.Page{Events: p.Events[:0]}
 	if err := s.opts.Protocol.Page(f.body, p); err != nil {
-		s.tryAgain(now, f, fmt.Errorf("reading the upstream's answer: %w", err))
+		s.tryAgainLocked(now, f, &cause.Error{Cause: cause.ProtocolError, Err: fmt.Errorf("reading the upstream's answer: %w", err)})
 		return
 	}
 	end := s.endOf(p, f.after)
 	if p.More && s.compare(end, f.after) <= 0 {
-		s.tryAgain(now, f, errors.New("the upstream has more, and does not give it"))
+		s.tryAgainLocked(now, f, &cause.Error{Cause: cause.ProtocolError, Err: errors.New("the upstream has more, and does not give it")})
 		return
 	}
-	s.settleBackoff()
+	s.tries = newTries()
 	if !f.probe {
+		if p.Missed > 0 {
+			s.missLocked(now)
+		}
 		for range p.Skipped {
 			s.opts.Tally.Skip(skipUnreadable)
 		}
@@ -223,12 +293,24 @@ func (s *Stream) onOKLocked(now time.Time, f *fetch) {
 	}
 }
 
-func (s *Stream) settleBackoff() { s.backoff, s.retryAt = newBackoff(), time.Time{} }
+// missLocked notes that the upstream does not give all of what comes next.
+func (s *Stream) missLocked(now time.Time) {
+	if !s.failed {
+		s.failed, s.had = true, s.sent
+	}
+	s.spoilt = s.spoilt || !s.lost.From.IsZero()
+	if s.caughtUp && !s.left.IsZero() {
+		s.addGapLocked(Gap{From: s.left, To: now, Cause: cause.ProtocolError})
+		s.left = now
+	}
+}
 
-// tryAgain lets some time pass before the next request.
-func (s *Stream) tryAgain(now time.Time, f *fetch, err error) {
-	s.backoff.Failed(0)
-	wait := max(s.backoff.Next(s.rand), backoffFloor, f.retryAfter)
-	s.retryAt = now.Add(wait)
+// tryAgainLocked lets some time pass before the next request.
+func (s *Stream) tryAgainLocked(now time.Time, f *fetch, err error) {
+	most := maxRetryAfter
+	if s.live {
+		most = maxLifeWaits
+	}
+	wait := s.tries.failed(now, err, min(f.retryAfter, most), s.rand)
 	s.log.Warn("fetching what came in between failed", "err", err, "again_in", wait)
 }

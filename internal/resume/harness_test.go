@@ -25,11 +25,12 @@ import (
 type said struct {
 	ID, Room string
 	At       int
+	Bare     bool // the ID is only in its payload
 }
 
 func (e said) event() protocol.Event {
 	out := protocol.Event{Topic: []byte(e.Room), Wider: [][]byte{[]byte("*")}, Payload: []byte(e.ID)}
-	if e.ID != "" {
+	if e.ID != "" && !e.Bare {
 		out.ID = []byte(e.ID)
 	}
 	if e.At != 0 {
@@ -54,6 +55,7 @@ type reply struct {
 	Events []said
 	Next   int
 	More   bool
+	Missed int
 }
 
 // upstream is a Resumer and its HTTP side, in memory.
@@ -67,24 +69,29 @@ type upstream struct {
 	news     chan struct{}
 	fault    func(after int, wait time.Duration) *http.Response // nil: none; its nil: none this time
 	dead     bool                                               // the credential
+	token    string
 	requests []request
 }
 
 type request struct {
-	at   time.Time
-	wait time.Duration
+	at    time.Time
+	wait  time.Duration
+	most  int
+	token string
 }
 
-func newUpstream() *upstream { return &upstream{limit: 5, news: make(chan struct{})} }
+func newUpstream() *upstream { return &upstream{limit: 5, news: make(chan struct{}), token: secret} }
 
 const secret = "sesame"
 
 func (u *upstream) Endpoint(context.Context) (protocol.Endpoint, error) {
-	return protocol.Endpoint{URL: "wss://up.test/?token=" + secret, Token: secret}, nil
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return protocol.Endpoint{URL: "wss://up.test/?token=" + u.token, Token: u.token}, nil
 }
 
-func (u *upstream) Request(e protocol.Endpoint, after []byte, wait time.Duration) (*http.Request, error) {
-	return http.NewRequest("GET", fmt.Sprintf("https://up.test/sync?token=%s&after=%s&wait=%d", e.Token, after, wait), nil)
+func (u *upstream) Request(e protocol.Endpoint, after []byte, most int, wait time.Duration) (*http.Request, error) {
+	return http.NewRequest("GET", fmt.Sprintf("https://up.test/sync?token=%s&after=%s&most=%d&wait=%d", e.Token, after, most, wait), nil)
 }
 
 func (u *upstream) Page(body []byte, p *protocol.Page) error {
@@ -95,12 +102,18 @@ func (u *upstream) Page(body []byte, p *protocol.Page) error {
 	for _, e := range r.Events {
 		p.Events = append(p.Events, e.event())
 	}
-	p.Next, p.More = pos(r.Next), r.More
+	p.Next, p.More, p.Skipped, p.Missed = pos(r.Next), r.More, r.Missed, r.Missed
 	return nil
 }
 
-func (u *upstream) NeedsLife() bool                  { return u.needsLife }
+func (u *upstream) NeedsLife() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.needsLife
+}
+
 func (u *upstream) Denied(status int, _ []byte) bool { return status == 401 }
+func (u *upstream) IsPosition(p []byte) bool         { _, err := strconv.Atoi(string(p)); return err == nil }
 func (u *upstream) Compare(a, b []byte) int          { return number(a) - number(b) }
 func (u *upstream) Before(p []byte) []byte           { return pos(number(p) - 1) }
 
@@ -122,8 +135,9 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	q := r.URL.Query()
 	after, _ := strconv.Atoi(q.Get("after"))
 	wait, _ := strconv.ParseInt(q.Get("wait"), 10, 64)
+	most, _ := strconv.Atoi(q.Get("most"))
 	u.mu.Lock()
-	u.requests = append(u.requests, request{time.Now(), time.Duration(wait)})
+	u.requests = append(u.requests, request{time.Now(), time.Duration(wait), most, q.Get("token")})
 	fault := u.fault
 	dead := u.dead
 	u.mu.Unlock()
@@ -132,19 +146,22 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if fault != nil {
 		if resp := fault(after, time.Duration(wait)); resp != nil {
+			if b, ok := resp.Body.(*slow); ok {
+				b.ctx = r.Context()
+			}
 			return resp, nil
 		}
 	}
 	if r.Context().Err() != nil {
 		return nil, r.Context().Err()
 	}
-	page, news := u.page(after)
+	page, news := u.page(after, most)
 	timer := time.NewTimer(time.Duration(wait))
 	defer timer.Stop()
 	for len(page.Events) == 0 && wait > 0 {
 		select {
 		case <-news:
-			page, news = u.page(after)
+			page, news = u.page(after, most)
 		case <-timer.C:
 			wait = 0
 		case <-r.Context().Done():
@@ -155,7 +172,7 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer(200, string(body)), nil
 }
 
-func (u *upstream) page(after int) (reply, chan struct{}) {
+func (u *upstream) page(after, most int) (reply, chan struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	r := reply{Next: after}
@@ -163,7 +180,7 @@ func (u *upstream) page(after int) (reply, chan struct{}) {
 		if e.At <= after {
 			continue
 		}
-		if len(r.Events) == u.limit {
+		if len(r.Events) == min(u.limit, most) {
 			r.More = true
 			break
 		}
@@ -420,7 +437,7 @@ func wanted(names ...shard.Topic) (topics []*topic.Topic) {
 // open begins a life, which is live.
 func (r *rig) open() {
 	r.life++
-	r.Opened(r.life, 0)
+	r.Opened(r.life, 0, secret)
 	r.Live()
 	synctest.Wait()
 }

@@ -8,14 +8,14 @@ import (
 	"feedmux/shard"
 )
 
-// maxForms is how many subjects made of the upstream's values are remembered. When there are more, all are forgotten.
-const maxForms = 64 << 10
+// mostForms is how many subjects made of the upstream's values are remembered. When there are more, all are made anew.
+const mostForms = 4096
 
 // routes lead from the names in an event to the topic that it counts for.
 type routes struct {
 	branch func(t *topic.Topic, values [][]byte) (*topic.Topic, error)
 	topics map[shard.Topic]*topic.Topic
-	forms  map[string]*topic.Topic // by topic and values; nil: these give no subject
+	forms  map[string]*topic.Topic // by topic and values
 	buf    []byte
 }
 
@@ -50,17 +50,17 @@ func (r *routes) find(e *protocol.Event) (t *topic.Topic, skip string) {
 	for _, v := range e.Values {
 		r.buf = appendPart(r.buf, v)
 	}
-	form, known := r.forms[string(r.buf)]
-	if !known {
-		form, _ = r.branch(t, e.Values) // the error is nobody's fault here: it is counted
-		if len(r.forms) >= maxForms {
-			clear(r.forms)
-		}
-		r.forms[string(r.buf)] = form
+	if form := r.forms[string(r.buf)]; form != nil {
+		return form, ""
 	}
-	if form == nil {
-		return nil, skipBadSubject
+	form, err := r.branch(t, e.Values)
+	if err != nil {
+		return nil, skipBadSubject // it is not remembered: such values may be long, and many
 	}
+	if len(r.forms) >= mostForms {
+		clear(r.forms)
+	}
+	r.forms[string(r.buf)] = form
 	return form, ""
 }
 

@@ -45,7 +45,7 @@ func (s *Stream) Run(ctx context.Context) {
 		wake := s.work(now)
 		if f := s.next(now, &wake); f != nil {
 			s.fetch = f
-			fctx, cancel := context.WithTimeout(ctx, f.wait+answerWithin)
+			fctx, cancel := context.WithCancel(ctx)
 			f.cancel = cancel
 			go func() {
 				defer cancel()
@@ -63,12 +63,14 @@ func (s *Stream) work(now time.Time) (wake time.Time) {
 		s.retake(now)
 	}
 	wake = s.saveAt
-	if !s.deliver() || !s.drain() {
+	room := s.deliver() && s.drain()
+	if !room {
 		if s.retake(now) {
 			s.kick()
 		}
 		wake = now.Add(roomEvery)
 	}
+	s.watch(now, room)
 	return wake
 }
 
@@ -82,7 +84,7 @@ func (s *Stream) save(now time.Time) bool {
 		return false
 	}
 	s.saveAt = now.Add(saveEvery)
-	if err := s.keep(); err != nil {
+	if err := s.keep(false); err != nil {
 		s.log.Warn("the position of the stream could not be saved: after a crash, events since the last one that was come once more",
 			"err", err)
 	}
@@ -95,24 +97,30 @@ func (s *Stream) save(now time.Time) bool {
 }
 
 // KeepPosition saves the position up to which NATS is known to have everything. It is called after Run has returned and
-// the sink has done what it could.
-func (s *Stream) KeepPosition() error { return s.keep() }
+// the sink has done what it could, and goes back where a late event did not get through: what came after that comes once more.
+func (s *Stream) KeepPosition() error { return s.keep(true) }
 
-// keep saves the position if it moved on. One goroutine at a time calls it.
-func (s *Stream) keep() error {
+// keep saves the position if it moved on, or at the end if it is another one. One goroutine at a time calls it.
+func (s *Stream) keep(end bool) error {
 	done, _ := s.opts.Taker.Progress()
 	s.mu.Lock()
-	s.trail.settle(done)
-	s.trail.seal()
-	position := s.trail.safe()
+	s.trail.Settle(done)
+	s.trail.Seal()
+	position := s.trail.Safe()
 	if position != nil && s.owed {
 		position = s.lowerOf(position, s.after)
 	}
 	if position != nil && s.late != nil {
 		position = s.lowerOf(position, s.late)
 	}
-	// For a late event the stored position does not go back.
-	moved := position != nil && (s.saved == nil || s.unsaved || s.compare(position, s.saved) > 0)
+	for i := range s.held {
+		h := &s.held[i]
+		if end && position != nil && h.position != nil && s.compare(h.position, position) <= 0 && !s.seen.Has(s.seen.Key(h.id, h.position)) {
+			position = s.opts.Protocol.Before(h.position)
+		}
+	}
+	// For a late event the stored position does not go back before the end.
+	moved := position != nil && (s.saved == nil || s.unsaved || s.compare(position, s.saved) > 0 || end && s.compare(position, s.saved) < 0)
 	position = slices.Clone(position)
 	rewinds := s.rewinds
 	s.mu.Unlock()
@@ -140,14 +148,15 @@ func (s *Stream) retake(now time.Time) bool {
 	defer s.mu.Unlock()
 	before := s.taken
 	s.taken = s.opts.Taker.Restart()
-	s.seen.forget(s.taken)
-	s.trail.settle(s.taken)
-	safe, from := s.trail.clear()
+	s.seen.Forget(s.taken)
+	s.trail.Settle(s.taken)
+	safe, from := s.trail.Clear()
 	if s.taken == before {
 		return true // nothing that was taken was lost
 	}
 	s.log.Warn("the connection to NATS broke: events that it may not have are fetched once more", "events", before-s.taken)
 	if s.lost.From.IsZero() {
+		s.spoilt = false
 		s.lost = Gap{From: from, Cause: cause.NATSBroke}
 	}
 	s.lost.To = now
@@ -159,11 +168,10 @@ func (s *Stream) retake(now time.Time) bool {
 	s.page, s.owed = nil, false
 	s.rewinds++
 	s.demand++
-	s.cursor = safe
+	s.cursor = slices.Clone(safe)
 	if s.saved != nil && !s.unsaved && s.compare(safe, s.saved) < 0 { // a late event is lost
 		s.cursor, s.owed, s.after = slices.Clone(s.saved), true, safe
 	}
-	s.trail.done = slices.Clone(safe)
 	return true
 }
 
@@ -220,7 +228,13 @@ func (s *Stream) onPageLocked() {
 		s.after = slices.Clone(end)
 	}
 	s.advanceLocked(end)
-	if s.reading.More || f.demand != s.demand || s.met == s.demand {
+	more := s.reading.More
+	clear(s.reading.Events) // the body is not kept
+	s.reading = protocol.Page{Events: s.reading.Events[:0]}
+	if !more {
+		s.most = pageEvents
+	}
+	if more || f.demand != s.demand || s.met == s.demand {
 		return
 	}
 	s.owed = false
@@ -260,8 +274,11 @@ func (s *Stream) metLocked() {
 
 // giveUpLocked goes on without what the upstream will not give.
 func (s *Stream) giveUpLocked(now time.Time) {
-	s.failed, s.above = true, false
-	filled := topic.Filled{To: s.sent}
+	if !s.failed {
+		s.failed, s.had = true, s.sent
+	}
+	s.above = false
+	filled := topic.Filled{To: s.had}
 	if !s.lost.From.IsZero() {
 		s.lost.Filled = filled
 		s.addGapLocked(s.lost)
@@ -290,7 +307,8 @@ func (s *Stream) onSuspectLocked(same bool) {
 		base = s.lowerOf(base, s.late)
 	}
 	s.cursor, s.owed, s.late = slices.Clone(base), false, nil
-	s.trail.reset(base)
+	s.trail.Reset(base)
+	s.seen.ForgetPositions()
 	s.unsaved, s.saveAt = true, time.Time{}
 	s.rewinds++
 	s.demand++

@@ -14,6 +14,7 @@ import (
 
 	"feedmux/internal/cause"
 	"feedmux/internal/protocol"
+	"feedmux/internal/resume/brought"
 	"feedmux/internal/topic"
 	"feedmux/limiter"
 	"feedmux/shard"
@@ -67,12 +68,18 @@ type State struct {
 	CaughtUp bool // what the upstream kept was brought, and the life's own events go straight on since then
 
 	// Filled says what became of the events that have a position, from the time in which no life was caught up. It is known
-	// once CaughtUp is true, and becomes none, with Why, if the upstream's history turns out to be another one.
+	// once CaughtUp is true, and becomes none if the upstream's history turns out to be another one.
 	Filled topic.Filled
-	Why    cause.Cause // "": nothing is the matter
 
-	Denied   bool   // the upstream does not accept the credential: nothing is asked for until Renewed or Live
-	Position []byte // that was saved last; nil: none
+	// Behind is since when the life, which had caught up, has not any more: what is to be fetched does not come, and what the
+	// life brings waits for it. Zero: it is not. Cause and Err say why.
+	Behind time.Time
+	Cause  cause.Cause
+	Err    error // holds no secret
+
+	Denied    bool   // the upstream does not accept the credential: nothing is asked for until Renewed or Live
+	Unvouched bool   // the same, because no life was live with the credential that there is now, and one must be
+	Position  []byte // that was saved last; nil: none
 }
 
 // Gap is a time in which events may have been lost: behind us, or because an upstream had not kept what there was no room
@@ -93,8 +100,8 @@ type Stream struct {
 
 	mu     sync.Mutex // held for a few events at most; never while something may wait
 	routes routes
-	seen   *seen
-	trail  trail
+	seen   *brought.Seen
+	trail  brought.Trail
 	event  topic.Event // that is handed over: in memory that is there
 	taken  uint64      // events, as the Taker counts them
 
@@ -103,6 +110,7 @@ type Stream struct {
 	owed     bool   // something at or below the cursor is to be fetched
 	after    []byte // with owed: it comes after this
 	late     []byte // behind the cursor, and left out: what comes after this is owed once events are held again; nil: nothing
+	top      []byte // the highest position of those that were left out since leaving began; nil: none was
 	rewinds  int    // times that the cursor was lowered: what was asked for before is not about us any more
 	saved    []byte // what the Store has; nil: nothing
 	anchored bool   // the first save was tried: events may be handed over
@@ -126,25 +134,30 @@ type Stream struct {
 	denied    bool
 	refused   bool // nobody was told yet that an answer said so
 	renewals  int
-	opened    int       // renewals, when the life began
-	vouched   int       // renewals, when the newest life began that was live; -1: none was
+	token     string    // that the life was dialled with
+	vouched   string    // that of the newest life that was live; "": none was
+	unvouched bool      // there is another one now, though a life must vouch for it
 	downSince time.Time // when the last live life ended, or when we began
+	unmet     time.Time // since when something is to be fetched in a live life, while the Taker has room; zero: nothing is
+	behind    time.Time // the same, once that is too long
 
 	// What came of the time in between.
 	known   bool      // a position was known when it began
-	failed  bool      // the position could not be used
+	failed  bool      // the upstream did not give all of it
+	had     time.Time // failed: of the newest event of which all before it came
 	rebuilt bool      // the history is another one
 	sent    time.Time // of the newest event that was fetched
 	sure    time.Time // when an event was last received that goes on where we were; zero: none was yet
 	filled  topic.Filled
 	lost    Gap       // what NATS may not have, until it was fetched once more; From zero: nothing
+	spoilt  bool      // not all of that came
 	left    time.Time // when the first event was left out that has not been fetched yet
 	gaps    []Gap
 
 	// Owned by run.
 	rand    *rand.Rand
-	backoff limiter.Backoff
-	retryAt time.Time
+	tries   tries // guarded by mu
+	most    int   // events to ask for at a time
 	pollAt  time.Time
 	saveAt  time.Time
 	fetch   *fetch // that is under way
@@ -168,16 +181,19 @@ func New(o Options) *Stream {
 		wake:    make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 		routes:  routes{branch: o.Branch},
-		seen:    newSeen(),
-		trail:   trail{order: o.Protocol},
+		seen:    brought.NewSeen(),
+		trail:   brought.Trail{Order: o.Protocol},
 		rand:    rand.New(rand.NewPCG(o.Seed, 0)),
-		backoff: newBackoff(),
+		tries:   newTries(),
+		most:    pageEvents,
 		maxHeld: maxHeld,
-		vouched: -1,
 	}
 	s.routes.want(nil)
 	s.taken, _ = o.Taker.Progress() // of a new Taker: none
 	position, err := o.Positions.Load()
+	if err == nil && position != nil && !o.Protocol.IsPosition(position) {
+		err = errors.New("what is stored is no position")
+	}
 	switch {
 	case err == nil && position != nil:
 		s.saved, s.anchored = slices.Clone(position), true
@@ -197,7 +213,7 @@ func New(o Options) *Stream {
 // begin sets the cursor for the first time.
 func (s *Stream) begin(position []byte) {
 	s.cursor = slices.Clone(position)
-	s.trail.done = slices.Clone(position)
+	s.trail.Begin(position)
 	s.known = true
 }
 
@@ -206,26 +222,28 @@ func (s *Stream) Want(topics []*topic.Topic) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.routes.want(topics)
+	s.kick()
 }
 
-// Opened says that a new life begins, before its first frame is read. Its events are held back until what came before them
-// was fetched, which begins once it is live. The life before has ended.
-func (s *Stream) Opened(life int, slot shard.Slot) {
+// Opened says that a new life begins, dialled with a token, before its first frame is read. Its events are held back until
+// what came before them was fetched, which begins once it is live. The life before has ended.
+func (s *Stream) Opened(life int, slot shard.Slot, token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.life, s.slot, s.open, s.live, s.caughtUp, s.above = life, slot, true, false, false, false
-	s.opened = s.renewals
+	s.token, s.unmet, s.behind = token, time.Time{}, time.Time{}
 	s.demand++
 	s.kick()
 }
 
 // Live says that the life's first application frame came: from now on the upstream sends it everything, so what is fetched
-// from now on closes the gap.
+// from now on closes the gap. It vouches for the life's token, and is a reason not to wait for failures of before.
 func (s *Stream) Live() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open && !s.live {
-		s.live, s.denied, s.vouched = true, false, s.opened
+		s.live, s.denied, s.vouched, s.unvouched = true, false, s.token, false
+		s.tries.hurry(time.Now())
 		s.demand++
 		s.kick()
 	}
@@ -238,12 +256,18 @@ func (s *Stream) Ended() {
 	if s.live {
 		s.downSince = time.Now()
 	}
-	if s.caughtUp { // a new time in between begins
-		s.known, s.failed, s.rebuilt, s.sent = s.cursor != nil, false, false, time.Time{}
-	}
-	s.open, s.live, s.caughtUp = false, false, false
+	s.anewLocked()
+	s.open, s.live, s.behind, s.unmet = false, false, time.Time{}, time.Time{}
 	s.tell()
 	s.kick()
+}
+
+// anewLocked begins a new time in between.
+func (s *Stream) anewLocked() {
+	if s.caughtUp {
+		s.known, s.failed, s.rebuilt, s.sent = s.cursor != nil, false, false, time.Time{}
+	}
+	s.caughtUp = false
 }
 
 // Denied says that the credential is known to be dead: nothing is asked for with it any more.
@@ -268,7 +292,7 @@ func (s *Stream) Renewed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.renewals++
-	s.denied = false
+	s.denied, s.unvouched, s.tries.refusals = false, false, 0
 	s.tell()
 	s.kick()
 }
@@ -277,12 +301,14 @@ func (s *Stream) Renewed() {
 func (s *Stream) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := State{Life: s.life, CaughtUp: s.caughtUp, Denied: s.denied, Position: slices.Clone(s.saved)}
+	st := State{
+		Life: s.life, CaughtUp: s.caughtUp, Denied: s.denied, Unvouched: s.unvouched, Position: slices.Clone(s.saved),
+	}
 	if s.caughtUp {
 		st.Filled = s.filled
 	}
-	if s.rebuilt {
-		st.Why = cause.Rebuilt
+	if st.Behind = s.behind; !s.behind.IsZero() {
+		st.Cause, st.Err = s.whyLocked()
 	}
 	return st
 }

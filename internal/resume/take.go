@@ -12,7 +12,7 @@ import (
 // Bounds of what is held back.
 const (
 	maxHeld   = 4 << 20 // bytes; past them all is forgotten, left out, and fetched instead
-	eventSize = 128     // what a held event costs beside its bytes; maxHeld / eventSize is below maxSeen
+	eventSize = 128     // what a held event costs beside its bytes; maxHeld / eventSize is below brought.MaxSeen
 )
 
 // held is a live event that waits.
@@ -83,8 +83,10 @@ func (s *Stream) holdLocked(h *held) {
 		return
 	}
 	if s.heldBytes+h.size() > s.maxHeld {
-		s.leaving = true
-		s.left = time.Now()
+		s.leaving, s.top = true, nil
+		if s.left.IsZero() {
+			s.left = time.Now()
+		}
 		s.demand++
 		s.kick()
 		for i := range s.held {
@@ -109,8 +111,14 @@ func (s *Stream) leaveOutLocked(h *held) {
 		s.opts.Tally.Skip(skipLeftOut)
 		return
 	}
-	if s.compare(h.position, s.cursor) > 0 || s.seen.has(s.seen.key(h.id, h.position)) {
-		return // it is still to come, or was brought
+	if s.top == nil || s.compare(h.position, s.top) > 0 {
+		s.top = append(s.top[:0], h.position...)
+		if s.compare(h.position, s.cursor) > 0 {
+			return // it is still to come
+		}
+	} // else a page that is under way may pass it, and not have it
+	if s.seen.Has(s.seen.Key(h.id, h.position)) {
+		return
 	}
 	if p := s.opts.Protocol.Before(h.position); len(h.id) > 0 && (s.late == nil || s.compare(p, s.late) < 0) {
 		s.late = slices.Clone(p) // it would not be asked for
@@ -134,28 +142,28 @@ func (s *Stream) advanceLocked(position []byte) {
 	}
 	s.above = true
 	s.cursor = append(s.cursor[:0], position...)
-	s.trail.reach(s.cursor)
+	s.trail.Reach(s.cursor)
 }
 
 // takeLocked hands an event over, unless it came before. False: not now; it is as if it had not been called.
 func (s *Stream) takeLocked(h *held, live bool) bool {
-	k := s.seen.key(h.id, h.position)
-	if k != (key{}) && s.seen.has(k) {
+	k := s.seen.Key(h.id, h.position)
+	passed := h.position != nil && s.compare(h.position, s.cursor) <= 0
+	unsure := passed && live && !s.above // the position may be another history's
+	if s.seen.Has(k) && (!unsure || len(h.id) > 0) {
 		s.opts.Tally.Skip(skipRepeated)
 		s.advanceLocked(h.position)
 		return true
 	}
-	if h.position != nil && s.compare(h.position, s.cursor) <= 0 {
-		switch {
-		case live && !s.above:
-			s.suspect = slices.Clone(s.opts.Protocol.Before(h.position))
-			s.suspectAt = s.suspect
-			s.kick()
-			return false
-		case len(h.id) == 0:
-			s.opts.Tally.Skip(skipRepeated)
-			return true
-		}
+	switch {
+	case unsure:
+		s.suspect = slices.Clone(s.opts.Protocol.Before(h.position))
+		s.suspectAt = s.suspect
+		s.kick()
+		return false
+	case passed && len(h.id) == 0:
+		s.opts.Tally.Skip(skipRepeated)
+		return true
 	}
 	s.event = topic.Event{
 		Topic: h.topic, ID: h.id, Payload: h.payload,
@@ -166,8 +174,8 @@ func (s *Stream) takeLocked(h *held, live bool) bool {
 	}
 	h.topic.Count(h.received) // nobody else counts here: it is Seq
 	s.taken++
-	s.seen.add(k, s.taken)
-	s.trail.took(s.taken, h.position, h.received)
+	s.seen.Add(k, s.taken)
+	s.trail.Took(s.taken, h.position, h.received)
 	s.advanceLocked(h.position)
 	if h.position != nil {
 		s.sure = h.received
@@ -252,19 +260,19 @@ func (s *Stream) sortLocked() {
 func (s *Stream) onCaughtUpLocked() {
 	s.left = time.Time{}
 	if !s.lost.From.IsZero() {
-		s.lost.Filled = topic.Filled{All: true}
+		s.lost.Filled = topic.Filled{All: !s.spoilt}
 		s.addGapLocked(s.lost)
 		s.lost = Gap{}
 	}
 	if !s.live || s.caughtUp {
 		return
 	}
-	s.caughtUp = true
+	s.caughtUp, s.behind = true, time.Time{}
 	switch {
 	case s.rebuilt || !s.known:
 		s.filled = topic.Filled{}
 	case s.failed:
-		s.filled = topic.Filled{To: s.sent}
+		s.filled = topic.Filled{To: s.had}
 	default:
 		s.filled = topic.Filled{All: true}
 	}

@@ -134,12 +134,13 @@ const (
 	BadSubject  Reason = "bad_subject"  // no subject that may be published
 	NATSRefused Reason = "nats_refused" // the NATS server takes no headers
 	NATSBroke   Reason = "nats_broke"   // the connection to NATS broke while it was written
+	NATSBreaks  Reason = "nats_breaks"  // one connection to NATS after another broke over it
 	Drain       Reason = "drain"        // it came, or still waited, when the daemon ended
 )
 
 // Reasons lists every Reason: the values of the metric label.
 func Reasons() []Reason {
-	return []Reason{BufferFull, TooLarge, BadSubject, NATSRefused, NATSBroke, Drain}
+	return []Reason{BufferFull, TooLarge, BadSubject, NATSRefused, NATSBroke, NATSBreaks, Drain}
 }
 
 // Stats is what a Core knows of itself at one moment. Counters only grow.

@@ -26,6 +26,7 @@ type fakeNATS struct {
 	held   []func() // of the newest connection
 	conns  []*sim.Conn
 	bodies []string // what it got, in order
+	told   []string // the same, of notices
 }
 
 // inBubble runs a test in virtual time, with a NATS server.
@@ -132,9 +133,11 @@ func (n *fakeNATS) serve(nc net.Conn) {
 				nc.(*sim.Conn).Reset()
 				return
 			}
+			to := &n.told
 			if strings.HasPrefix(words[1], "feed.") {
-				do(func() { n.bodies = append(n.bodies, string(body[:size])) })
+				to = &n.bodies
 			}
+			do(func() { *to = append(*to, string(body[:size])) })
 		}
 	}
 }

@@ -115,7 +115,7 @@ func (p *publisher) sayLosses() {
 func (p *publisher) tellLosses(f *feed, now time.Time) {
 	n := &pool.LossNotice{Feed: f.name, Lost: make(map[string]uint64), Forbidden: p.link.Stats().Refused, At: now.UTC()}
 	sum := n.Forbidden
-	for _, r := range []Reason{TooLarge, BadSubject, NATSRefused} {
+	for _, r := range []Reason{TooLarge, BadSubject, NATSRefused, NATSBreaks} {
 		if lost := f.dropped[r].Load(); lost > 0 {
 			n.Lost[string(r)] = lost
 			sum += lost

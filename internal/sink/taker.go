@@ -29,7 +29,7 @@ const (
 	neverWritten       // one connection after another broke over it
 )
 
-func (n never) reason() Reason { return [...]Reason{"", BadSubject, TooLarge, NATSBroke}[n] }
+func (n never) reason() Reason { return [...]Reason{"", BadSubject, TooLarge, NATSBreaks}[n] }
 
 // Take copies e behind what waits.
 func (t *taker) Take(e *pool.Event) bool {

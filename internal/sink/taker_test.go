@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -297,8 +298,15 @@ func TestAnEventThatEveryConnectionBreaksOverIsGivenUp(t *testing.T) {
 			}
 		}
 		t.Logf("%d connections broke", restarts)
-		if n := c.Stats().Feeds[0].Dropped[NATSBroke]; n != 1 || restarts == 0 {
+		if n := c.Stats().Feeds[0].Dropped[NATSBreaks]; n != 1 || restarts == 0 {
 			t.Errorf("%d were given up, want 1", n)
+		}
+		time.Sleep(15 * time.Second)
+		fake.mu.Lock()
+		told := slices.Clone(fake.told)
+		fake.mu.Unlock()
+		if !slices.ContainsFunc(told, func(body string) bool { return strings.Contains(body, `"lost":{"nats_breaks":1}`) }) {
+			t.Error("nobody is told")
 		}
 		arrived := make(map[string]bool)
 		for _, body := range fake.got() {

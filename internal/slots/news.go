@@ -49,6 +49,9 @@ type LifeEnded struct {
 	// The keys are those of Topic.Self.
 	Replaced bool
 	Alone    map[*topic.Topic]bool
+
+	// GoesOn says that the life is still there, but that what it brings has not gone on since LastFrame.
+	GoesOn bool
 }
 
 // DialEnded says what became of a dial.

@@ -11,9 +11,6 @@ import (
 	"feedmux/shard"
 )
 
-// longestDump is the longest instruments file, in bytes. The real one has about 10 MB.
-const longestDump = 64 << 20
-
 // Dump leads from names to tokens, as Kite's instruments file does. It does not change; any goroutine may read it.
 type Dump struct {
 	tokens map[string]uint32 // by EXCHANGE:SYMBOL
@@ -21,27 +18,43 @@ type Dump struct {
 	// others holds a second token that the file gives to a name. Neither of the two is right for certain, and one name is
 	// no reason to do without all others: such a name leads nowhere.
 	others map[string]uint32
+
+	err error // why there is nothing else here
 }
 
-// ReadDump reads the instruments file, a CSV whose first line names its columns. Rows that no topic could name are left out.
-// Whatever else is wrong, such as an end in the middle of a row, is an error: half a file would be worse than the one
-// before.
-func ReadDump(r io.Reader) (*Dump, error) { return readDump(r, longestDump) }
+// NoDump stands for an instruments file that cannot be had now, and says why.
+func NoDump(why error) *Dump { return &Dump{err: why} }
 
-func readDump(r io.Reader, longest int64) (*Dump, error) {
-	limited := &io.LimitedReader{R: r, N: longest + 1}
-	buffered := bufio.NewReaderSize(limited, 64<<10)
+// ReadDump reads the instruments file, a CSV whose first line names its columns. Rows that no topic could name are left out.
+// Whatever else is wrong, such as an end in the middle of a line, is an error: half a file would be worse than the one
+// before. The caller sees to it that r does not go on for ever.
+func ReadDump(r io.Reader) (*Dump, error) {
+	end := &lastByte{Reader: r}
+	buffered := bufio.NewReaderSize(end, 64<<10)
 	if mark, _ := buffered.Peek(3); string(mark) == "\ufeff" {
 		buffered.Discard(3) // left by a program that edited the file
 	}
 	d, err := readRows(csv.NewReader(buffered))
-	if limited.N <= 0 {
-		err = fmt.Errorf("it is longer than %d MiB", longest>>20)
+	if err == nil && end.byte != '\n' { // the last column may be half a word, and nothing else would show it
+		err = errors.New("its last line does not end: the file is not whole")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the instruments file: %w", err)
 	}
 	return d, nil
+}
+
+// lastByte remembers the last byte that it read.
+type lastByte struct {
+	io.Reader
+	byte byte
+}
+
+func (l *lastByte) Read(p []byte) (n int, err error) {
+	if n, err = l.Reader.Read(p); n > 0 {
+		l.byte = p[n-1]
+	}
+	return n, err
 }
 
 func readRows(rows *csv.Reader) (*Dump, error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,8 +38,8 @@ func TestMemoryIsBoundedWhateverAFrameHolds(t *testing.T) {
 		"many keys":          {protocol.Text, fill(`{"type":"order",`, `"a":0,`, `"data":{"status":"x"}}`), "", 8},
 		"a long status":      {protocol.Text, fill(`{"type":"order","data":{"status":"`, "é", `"}}`), "", 8},
 		"a long error":       {protocol.Text, fill(`{"type":"error","data":"`, `\u0000`, `"}`), "", 8},
-		"unknown lengths":    {protocol.Binary, fill("\xff\xff", "\x00\x00", ""), skipUnknownLength, 1},
-		"unknown tokens":     {protocol.Binary, fill("\xff\xff", "\x00\x08\xff\xff\xff\xff\xff\xff\xff\xff", ""), skipUnknownInstrument, 1},
+		"unknown lengths":    {protocol.Binary, fill("\xff\xff", "\x00\x00", ""), skipUnknownLength, 2},
+		"unknown tokens":     {protocol.Binary, fill("\xff\xff", "\x00\x08\xff\xff\xff\xff\xff\xff\xff\xff", ""), skipUnknownInstrument, 2},
 		"full packets":       {protocol.Binary, fill("\xff\xff", full, ""), skipTruncated, 70}, // mostly from growing what it keeps
 		"tiny packets":       {protocol.Binary, fill("\xff\xff", tiny, ""), skipTruncated, 200},
 	} {
@@ -49,8 +50,8 @@ func TestMemoryIsBoundedWhateverAFrameHolds(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		err := s.Message(test.kind, []byte(test.msg), &out)
 		runtime.ReadMemStats(&after)
-		if err != nil || out.Skipped != test.skip {
-			t.Errorf("%s: %v, skipped %q", name, err, out.Skipped)
+		if err != nil || (len(out.Skipped) == 0) != (test.skip == "") || test.skip != "" && out.Skipped[0].Reason != test.skip {
+			t.Errorf("%s: %v, skipped %v", name, err, out.Skipped)
 		}
 		if n := after.TotalAlloc - before.TotalAlloc; n > uint64(test.times*size) {
 			t.Errorf("%s: %.1f times its size", name, float64(n)/size)
@@ -59,6 +60,25 @@ func TestMemoryIsBoundedWhateverAFrameHolds(t *testing.T) {
 		if n := cap(s.memory); n > 20*size {
 			t.Errorf("%s: keeps %.1f times its size", name, float64(n)/size)
 		}
+	}
+}
+
+func TestEachPacketThatDoesNotAddUpIsCounted(t *testing.T) {
+	s := open(Options{})
+	change(s, topics("257"))
+	msg := frame(ltp(257, 5), []byte{1}, ltp(513, 5), []byte{1, 2}, ltp(257, 6), ltp(513, 5), []byte{1, 2, 3}, []byte{})
+	out := hear(s, append(msg, 0))
+	want := []protocol.Skip{{Reason: skipUnknownLength, N: 4}, {Reason: skipUnknownInstrument, N: 2}, {Reason: skipTrailing, N: 1}}
+	if len(out.Events) != 2 || !slices.Equal(out.Skipped, want) {
+		t.Errorf("%d events, skipped %v", len(out.Events), out.Skipped)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		out.Reset()
+		if err := s.Message(protocol.Binary, msg, out); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

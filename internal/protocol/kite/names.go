@@ -84,8 +84,8 @@ type Conflict struct {
 // Resolve makes a topic of each entry that Check found good, in order. Where there is no instrument for one, or an earlier
 // one has it, the topic's Problem says so.
 //
-// dump may be nil: there is none, or it cannot be had now; then a name stands for what it stood for last. last has the
-// tokens that names stood for before; see Tokens. It may be nil.
+// dump may be nil: there is none. Without one, or with NoDump, a name stands for what it stood for last. last has the tokens
+// that names stood for before; see Tokens. It may be nil.
 func Resolve(entries []Entry, dump *Dump, last map[string]uint32) (topics []protocol.Topic, conflicts []Conflict) {
 	byName := make(map[shard.Topic]int, len(entries))
 	byToken := make(map[uint32]int, len(entries))
@@ -123,9 +123,12 @@ func (e Entry) instrument(dump *Dump, last map[string]uint32) (in Instrument) {
 		return in
 	}
 	was := last[e.Topic]
-	if dump == nil {
+	if dump == nil || dump.err != nil {
 		if in.Token = was; was == 0 {
 			in.Problem = "there is no instruments file to look it up in"
+			if dump != nil {
+				in.Problem = fmt.Sprintf("there is no good instruments file to look it up in: %v", dump.err)
+			}
 		}
 		return in
 	}
@@ -147,17 +150,12 @@ func (i Instrument) difference(other Instrument) string {
 	return ""
 }
 
-// Tokens are the tokens that topics stand for now, by name: what Resolve wants to know next time. A topic whose token is
-// not known now keeps the one that last has.
-func Tokens(topics []protocol.Topic, last map[string]uint32) map[string]uint32 {
+// Tokens are the tokens that topics stand for now, by name, as far as they are known: what Resolve wants to know next time.
+func Tokens(topics []protocol.Topic) map[string]uint32 {
 	tokens := make(map[string]uint32, len(topics))
 	for _, t := range topics {
-		token := last[string(t.Name)]
 		if i, _ := t.Options.(Instrument); i.Token != 0 {
-			token = i.Token
-		}
-		if token != 0 {
-			tokens[string(t.Name)] = token
+			tokens[string(t.Name)] = i.Token
 		}
 	}
 	return tokens

@@ -27,7 +27,6 @@ func TestThePageAgreesWithTheCode(t *testing.T) {
 		fmt.Sprintf("| WebSocket ping | every %d s |", l.Ping/time.Second),
 		fmt.Sprintf("| %d to the handshake | too many connections", l.Crowded),
 		fmt.Sprintf("at most %d bytes |", longestName),
-		fmt.Sprintf("longer than %d MiB", longestDump>>20),
 		fmt.Sprintf("one of the last\n%d.", rememberedOrders),
 		fmt.Sprintf("at most %d bytes, without secrets", longestWords),
 		fmt.Sprintf("rounded to %d digits", changePlaces),

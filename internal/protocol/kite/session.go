@@ -160,7 +160,7 @@ func (s *session) onBinary(msg []byte, out *protocol.Out) {
 	s.memory = s.memory[:0]
 	switch len(msg) {
 	case 0:
-		skip(out, skipTruncated)
+		out.Skip(skipTruncated)
 		return
 	case 1:
 		s.alive(out)
@@ -169,7 +169,7 @@ func (s *session) onBinary(msg []byte, out *protocol.Out) {
 	count, rest := binary.BigEndian.Uint16(msg), msg[2:]
 	for range count {
 		if len(rest) < 2 || len(rest)-2 < int(binary.BigEndian.Uint16(rest)) {
-			skip(out, skipTruncated)
+			out.Skip(skipTruncated)
 			return
 		}
 		end := 2 + int(binary.BigEndian.Uint16(rest))
@@ -178,7 +178,7 @@ func (s *session) onBinary(msg []byte, out *protocol.Out) {
 		rest = rest[end:]
 	}
 	if len(rest) > 0 {
-		skip(out, skipTrailing)
+		out.Skip(skipTrailing)
 		return
 	}
 	s.alive(out)
@@ -187,12 +187,12 @@ func (s *session) onBinary(msg []byte, out *protocol.Out) {
 func (s *session) onPacket(p []byte, out *protocol.Out) {
 	t, ok := parse(p)
 	if !ok {
-		skip(out, skipUnknownLength)
+		out.Skip(skipUnknownLength)
 		return
 	}
 	h := s.byToken[t.token]
 	if h == nil {
-		skip(out, skipUnknownInstrument) // dropped since, for example
+		out.Skip(skipUnknownInstrument) // dropped since, for example
 		return
 	}
 	odd := false

@@ -199,8 +199,8 @@ func TestSessionsOfOneFeedTellAnOrderUpdateOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		events += len(out.Events)
-		if len(out.Events) == 0 && out.Skipped != skipRepeatedOrder {
-			t.Errorf("skipped %q", out.Skipped)
+		if len(out.Events) == 0 && !slices.Equal(out.Skipped, []protocol.Skip{{Reason: skipRepeatedOrder, N: 1}}) {
+			t.Errorf("skipped %v", out.Skipped)
 		}
 	}
 	if events != 1 {

@@ -20,13 +20,6 @@ const (
 	skipRepeatedOrder     = "repeated_order"     // another connection brought it
 )
 
-// skip gives the reason why something was skipped: the first one stands for a message.
-func skip(out *protocol.Out, reason string) {
-	if out.Skipped == "" {
-		out.Skipped = reason
-	}
-}
-
 // onText reads what concerns the whole account.
 func (s *session) onText(msg []byte, out *protocol.Out) {
 	var m struct {
@@ -34,7 +27,7 @@ func (s *session) onText(msg []byte, out *protocol.Out) {
 		Data json.RawMessage `json:"data"`
 	}
 	if json.Unmarshal(msg, &m) != nil || m.Type == "" {
-		skip(out, skipMalformed)
+		out.Skip(skipMalformed)
 		return
 	}
 	s.alive(out)
@@ -44,13 +37,13 @@ func (s *session) onText(msg []byte, out *protocol.Out) {
 	case "error", "message":
 		var words *string
 		if json.Unmarshal(m.Data, &words) != nil || words == nil {
-			skip(out, skipMalformed)
+			out.Skip(skipMalformed)
 			return
 		}
 		out.Full = m.Type == "error" && saysFull(*words)
 		out.Words = append(out.Words, protocol.Words{Kind: m.Type, Text: s.readable(*words)})
 	default:
-		skip(out, skipUnknownType)
+		out.Skip(skipUnknownType)
 	}
 }
 
@@ -58,11 +51,11 @@ func (s *session) onText(msg []byte, out *protocol.Out) {
 func (s *session) onOrder(data []byte, out *protocol.Out) {
 	var u update
 	if json.Unmarshal(data, &u) != nil || u.Status == "" {
-		skip(out, skipMalformed)
+		out.Skip(skipMalformed)
 		return
 	}
 	if !s.orders.first(u.key(data)) {
-		skip(out, skipRepeatedOrder)
+		out.Skip(skipRepeatedOrder)
 		return
 	}
 	out.Events = append(out.Events, protocol.Event{

@@ -55,7 +55,7 @@ type keeper struct{ fake }
 func (keeper) Open(protocol.Endpoint) protocol.Session {
 	var before []byte
 	return fake{sin: func(msg []byte, out *protocol.Out) {
-		out.Skipped = "after " + string(before)
+		out.Skip("after " + string(before))
 		before = msg
 	}}
 }

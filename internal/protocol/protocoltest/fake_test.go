@@ -59,7 +59,7 @@ func (f fake) Message(kind protocol.Kind, msg []byte, out *protocol.Out) error {
 	case words[0] == "bye":
 		return errors.New("the other side ended it")
 	default:
-		out.Skipped = "odd"
+		out.Skip("odd")
 	}
 	return nil
 }

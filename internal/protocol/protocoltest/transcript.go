@@ -198,8 +198,12 @@ func render(out *protocol.Out, err error) (lines []string) {
 	if out.Full {
 		say("full")
 	}
-	if out.Skipped != "" {
-		say("skipped %s", word(out.Skipped))
+	for _, s := range out.Skipped {
+		if s.N == 1 {
+			say("skipped %s", word(s.Reason))
+		} else {
+			say("skipped %s %d", word(s.Reason), s.N)
+		}
 	}
 	if err != nil {
 		say("error %s", text(err.Error()))

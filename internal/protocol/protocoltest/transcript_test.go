@@ -113,11 +113,11 @@ func TestAllThatASessionSaysIsShown(t *testing.T) {
 		Oddities: []protocol.Oddity{{Kind: "high_below_low", Topic: []byte("a")}},
 		Words:    []protocol.Words{{Kind: "error", Text: "too many"}},
 		Full:     true,
-		Skipped:  "malformed",
+		Skipped:  []protocol.Skip{{Reason: "malformed", N: 1}, {Reason: "odd", N: 3}},
 	}
 	want := []string{
 		"> ping", "event a id=7 x", `event r/t or=r or=* value=r value="a b" position=12 sent=1970-01-01T00:00:00Z y`,
-		"odd a high_below_low", "words error too many", "full", "skipped malformed",
+		"odd a high_below_low", "words error too many", "full", "skipped malformed", "skipped odd 3",
 	}
 	if got := render(&out, nil); !slices.Equal(got, want) {
 		t.Errorf("%q\nwant\n%q", got, want)

@@ -113,7 +113,7 @@ func (s *session) Renew(e protocol.Endpoint) { s.token = e.Token }
 // Message reads one frame. It never ends the life: nothing that the upstream sends is worth the other topics.
 func (s *session) Message(kind protocol.Kind, msg []byte, out *protocol.Out) error {
 	if kind != protocol.Text {
-		out.Skipped = skipBinary
+		out.Skip(skipBinary)
 		return nil
 	}
 	if s.scan.message(msg) {
@@ -122,7 +122,7 @@ func (s *session) Message(kind protocol.Kind, msg []byte, out *protocol.Out) err
 	}
 	f, ok := decode(msg)
 	if !ok {
-		out.Skipped = skipMalformed
+		out.Skip(skipMalformed)
 		return nil
 	}
 	switch f.kind {
@@ -138,7 +138,7 @@ func (s *session) Message(kind protocol.Kind, msg []byte, out *protocol.Out) err
 	case "AUTH_REVOKED":
 		s.settle(f.topics, protocol.Refused, "AUTH_REVOKED", out)
 	default:
-		out.Skipped = skipUnknownType
+		out.Skip(skipUnknownType)
 	}
 	return nil
 }
@@ -158,7 +158,7 @@ func (s *session) onResponse(nonce, word string, out *protocol.Out) {
 	}
 	asked, ok := s.asks[nonce]
 	if !ok {
-		out.Skipped = skipUnknownNonce
+		out.Skip(skipUnknownNonce)
 		return
 	}
 	delete(s.asks, nonce)

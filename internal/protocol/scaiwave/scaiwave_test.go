@@ -210,7 +210,7 @@ func FuzzOptions(f *testing.F) {
 				if err != nil || n < 0 || strconv.FormatInt(n, 10) != string(at) || fmt.Sprint(v) != string(at) {
 					t.Fatalf("%v begins after %q", v, at)
 				}
-				if r, err := New(Options{}).Request(protocol.Endpoint{URL: stream}, at, 0); err != nil || r.URL.Query().Get("since") != string(at) {
+				if r, err := New(Options{}).Request(protocol.Endpoint{URL: stream}, at, 1, 0); err != nil || r.URL.Query().Get("since") != string(at) {
 					t.Fatal(r, err)
 				}
 			} else if said == 0 && v != "now" {

@@ -29,12 +29,12 @@ type session struct {
 // Message reads one frame. It ends the life only over a hello from another tenant.
 func (s *session) Message(kind protocol.Kind, msg []byte, out *protocol.Out) error {
 	if kind != protocol.Text {
-		out.Skipped = skipBinary
+		out.Skip(skipBinary)
 		return nil
 	}
 	frame, ok := parse(msg)
 	if !ok || frame[0] != '{' {
-		out.Skipped = skipMalformed
+		out.Skip(skipMalformed)
 		return nil
 	}
 	s.record.read(frame, &streamNames)
@@ -67,15 +67,15 @@ func (s *session) onEvent(frame []byte, out *protocol.Out) {
 	e, ok := s.memory.event(&s.record)
 	switch {
 	case !ok:
-		out.Skipped = skipMalformed
+		out.Skip(skipMalformed)
 		return
 	case !s.live:
-		out.Skipped = skipBeforeHello
+		out.Skip(skipBeforeHello)
 		return
 	case e.Position == nil:
 		e.Payload = frame
 	case s.record.further:
-		out.Skipped = skipFurther
+		out.Skip(skipFurther)
 	}
 	out.Events = append(out.Events, e)
 }

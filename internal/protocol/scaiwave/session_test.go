@@ -61,13 +61,20 @@ func TestAnEventIsReadWithoutAllocating(t *testing.T) {
 		s := greeted(t)
 		msg := []byte(text)
 		var out protocol.Out
-		if n := testing.AllocsPerRun(100, func() {
-			out.Reset()
-			if s.Message(protocol.Text, msg, &out) != nil || len(out.Events) != 1 || out.Skipped != "" {
-				t.Fatal("no event")
+		var least float64
+		for i := range 10 { // with the race detector, encoding/json's pool forgets what it was given now and then
+			n := testing.AllocsPerRun(100, func() {
+				out.Reset()
+				if s.Message(protocol.Text, msg, &out) != nil || len(out.Events) != 1 || len(out.Skipped) > 0 {
+					t.Fatal("no event")
+				}
+			})
+			if i == 0 || n < least {
+				least = n
 			}
-		}); n != 0 {
-			t.Errorf("%v allocations: %s", n, msg)
+		}
+		if least != 0 {
+			t.Errorf("%v allocations: %s", least, msg)
 		}
 	}
 }

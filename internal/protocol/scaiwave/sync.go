@@ -15,15 +15,12 @@ import (
 	"feedmux/internal/protocol"
 )
 
-// PageLimit is how many events are asked for at a time. The upstream gives 500 at most, each of 64 KiB at most.
-const PageLimit = 200
-
-// mostEvents bounds what is made of one answer, whatever it holds.
+// mostEvents is how many events the upstream gives at a time. It bounds what is made of one answer, whatever it holds.
 const mostEvents = 500
 
 // Request asks /v1/sync for what came after a position. It never asks for a wait of nothing: whether the upstream takes that
 // is not known, and it might well be taken for no answer to the question, which is 30 s.
-func (p *Protocol) Request(e protocol.Endpoint, after []byte, wait time.Duration) (*http.Request, error) {
+func (p *Protocol) Request(e protocol.Endpoint, after []byte, most int, wait time.Duration) (*http.Request, error) {
 	const doing = "making a request for /v1/sync: "
 	if !isPosition(after) {
 		return nil, errors.New(doing + "what it is to begin after is no position")
@@ -38,7 +35,7 @@ func (p *Protocol) Request(e protocol.Endpoint, after []byte, wait time.Duration
 	}
 	query := url.Values{
 		"since":   {string(after)},
-		"limit":   {strconv.Itoa(PageLimit)},
+		"limit":   {strconv.Itoa(min(most, mostEvents))},
 		"timeout": {strconv.FormatInt(max(wait.Milliseconds(), 1), 10)},
 	}
 	address := url.URL{Scheme: scheme, Host: u.Host, Path: syncPath, RawQuery: query.Encode()}
@@ -93,6 +90,9 @@ func (p *Protocol) Page(body []byte, page *protocol.Page) error {
 			page.Events = append(page.Events, e)
 		} else {
 			page.Skipped++
+			if r.members[thePosition] != nil {
+				page.Missed++
+			}
 		}
 	}
 	slices.SortStableFunc(page.Events, func(a, b protocol.Event) int { return p.Compare(a.Position, b.Position) })
@@ -130,6 +130,9 @@ func (p *Protocol) Denied(status int, body []byte) bool {
 	}
 	return false
 }
+
+// IsPosition holds for a number in the one spelling that Compare relies on.
+func (p *Protocol) IsPosition(at []byte) bool { return isPosition(at) }
 
 // Compare compares positions as the numbers that they are.
 func (p *Protocol) Compare(a, b []byte) int {

@@ -27,7 +27,7 @@ func TestARequestAsksForWhatCameAfterAPosition(t *testing.T) {
 		{"ws://127.0.0.1:8080/v1/stream?token=s3cret", "http://127.0.0.1:8080/v1/sync?limit=200&since=12345&timeout=1", 0},
 	} {
 		e.URL = c.url
-		r, err := p.Request(e, []byte("12345"), c.wait)
+		r, err := p.Request(e, []byte("12345"), 200, c.wait)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +43,7 @@ func TestARequestAsksForWhatCameAfterAPosition(t *testing.T) {
 func TestARequestKeepsTheEndpointsHeader(t *testing.T) {
 	p := withToken("")
 	e := protocol.Endpoint{URL: stream, Token: "s3cret", Header: http.Header{"X-One": {"1"}}}
-	r, err := p.Request(e, []byte("0"), 0)
+	r, err := p.Request(e, []byte("0"), 200, 0)
 	if err != nil || r.Header.Get("X-One") != "1" || len(e.Header) != 1 {
 		t.Errorf("%v, %v; the endpoint has %v", err, r, e.Header)
 	}
@@ -52,11 +52,11 @@ func TestARequestKeepsTheEndpointsHeader(t *testing.T) {
 func TestARequestThatCannotBeMadeNamesNoSecret(t *testing.T) {
 	p := withToken("")
 	for _, e := range []protocol.Endpoint{{URL: "ws://[s3cret"}, {URL: "ws://a b?token=s3cret"}, {URL: stream + "?token=s3cret"}} {
-		_, err := p.Request(e, []byte("s3cret"), 0)
+		_, err := p.Request(e, []byte("s3cret"), 1, 0)
 		if err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%q: %v", e.URL, err)
 		}
-		if _, err = p.Request(e, []byte("1"), 0); err != nil && strings.Contains(err.Error(), "s3cret") {
+		if _, err = p.Request(e, []byte("1"), 1, 0); err != nil && strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%q: %v", e.URL, err)
 		}
 	}
@@ -265,14 +265,33 @@ func TestPositionsAreComparedAsNumbers(t *testing.T) {
 
 func BenchmarkPage(b *testing.B) {
 	event := strings.NewReplacer(`"type"`, `"event_type"`, `"tenant_id":"t-1",`, "", `"ts":"2026-05-17T11:00:00Z",`, "").Replace(usual)
-	body := []byte(`{"data":{"events":[` + strings.Repeat(event+",", PageLimit-1) + event + `],"next_cursor":12345,"has_more":true}}`)
+	body := []byte(`{"data":{"events":[` + strings.Repeat(event+",", 200-1) + event + `],"next_cursor":12345,"has_more":true}}`)
 	p := withToken("")
 	var page protocol.Page
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := p.Page(body, &page); err != nil || len(page.Events) != PageLimit {
+		if err := p.Page(body, &page); err != nil || len(page.Events) != 200 {
 			b.Fatal(err, len(page.Events))
+		}
+	}
+}
+
+func TestUnreadableEventsThatHaveAPositionAreMissing(t *testing.T) {
+	bad := `{"id":"no type","stream_position":7},{"event_type":"x","stream_position":"7"}`
+	body := []byte(`{"data":{"events":[` + bad + `,{"event_type":"typing"},{"event_type":"x","stream_position":9}]}}`)
+	var page protocol.Page
+	if err := New(Options{}).Page(body, &page); err != nil || len(page.Events) != 1 || page.Skipped != 3 || page.Missed != 2 {
+		t.Errorf("%+v, %v", page, err)
+	}
+}
+
+func TestNoMoreIsAskedForThanTheUpstreamGives(t *testing.T) {
+	e := protocol.Endpoint{URL: "ws://wave.test/v1/stream?token=t", Token: "t"}
+	for most, want := range map[int]string{1: "1", 200: "200", 501: "500"} {
+		r, err := New(Options{}).Request(e, []byte("0"), most, 0)
+		if err != nil || r.URL.Query().Get("limit") != want {
+			t.Errorf("%d: %v, %v", most, r, err)
 		}
 	}
 }

@@ -1,7 +1,8 @@
-package resume
+package brought
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -9,12 +10,12 @@ import (
 func TestATrailNeverSaysMoreThanIsDone(t *testing.T) {
 	for seed := range uint64(8) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		tr := trail{order: newUpstream()}
-		tr.reach(pos(0))
+		tr := Trail{Order: numbers{}}
+		tr.Reach(pos(0))
 		var taken []int // positions by number
 		cursor, done, merged := 0, 0, false
 		check := func(exact bool) {
-			safe, truth := number(tr.safe()), cursor
+			safe, truth := number(tr.Safe()), cursor
 			for _, at := range taken[done:] {
 				truth = min(truth, at-1)
 			}
@@ -29,15 +30,15 @@ func TestATrailNeverSaysMoreThanIsDone(t *testing.T) {
 					at = cursor - r.IntN(20) // late
 				}
 				taken = append(taken, at)
-				tr.took(uint64(len(taken)), pos(at), time.Unix(int64(len(taken)), 0))
+				tr.Took(uint64(len(taken)), pos(at), time.Unix(int64(len(taken)), 0))
 				if at > cursor {
 					cursor = at
-					tr.reach(pos(cursor))
+					tr.Reach(pos(cursor))
 				}
 			} else if r.IntN(200) == 0 {
 				done += r.IntN(len(taken) - done + 1)
-				tr.settle(uint64(done))
-				tr.seal()
+				tr.Settle(uint64(done))
+				tr.Seal()
 				check(false)
 			}
 			merged = merged || tr.width > 1
@@ -47,7 +48,7 @@ func TestATrailNeverSaysMoreThanIsDone(t *testing.T) {
 		}
 		check(false)
 		done = len(taken)
-		tr.settle(uint64(done))
+		tr.Settle(uint64(done))
 		check(true)
 		if len(tr.spans) > 0 {
 			t.Fatal("spans are left")
@@ -55,12 +56,12 @@ func TestATrailNeverSaysMoreThanIsDone(t *testing.T) {
 		for range 100 { // few: exact
 			cursor++
 			taken = append(taken, cursor)
-			tr.took(uint64(len(taken)), pos(cursor), time.Time{})
-			tr.reach(pos(cursor))
+			tr.Took(uint64(len(taken)), pos(cursor), time.Time{})
+			tr.Reach(pos(cursor))
 		}
 		for range 100 {
 			done++
-			tr.settle(uint64(done))
+			tr.Settle(uint64(done))
 			check(true)
 		}
 		if seed == 0 && !merged {
@@ -70,23 +71,39 @@ func TestATrailNeverSaysMoreThanIsDone(t *testing.T) {
 }
 
 func TestWhatWasSeenIsBoundedAndForgottenInOrder(t *testing.T) {
-	s := newSeen()
-	k := func(n int) key { return s.key(pos(n), nil) }
-	for n := range maxSeen + 100 {
-		s.add(k(n), uint64(n))
+	s := NewSeen()
+	k := func(n int) Key { return s.Key(pos(n), nil) }
+	for n := range MaxSeen + 100 {
+		s.Add(k(n), uint64(n))
 	}
-	if len(s.ring) != maxSeen || len(s.keys) != maxSeen || s.has(k(99)) || !s.has(k(100)) {
+	if len(s.ring) != MaxSeen || len(s.keys) != MaxSeen || s.Has(k(99)) || !s.Has(k(100)) {
 		t.Fatalf("%d, %d", len(s.ring), len(s.keys))
 	}
-	s.forget(1000)
-	if !s.has(k(1000)) || s.has(k(1001)) || len(s.keys) != 901 {
+	s.Forget(1000)
+	if !s.Has(k(1000)) || s.Has(k(1001)) || len(s.keys) != 901 {
 		t.Fatalf("%d are known", len(s.keys))
 	}
-	s.add(k(1001), 1001)
-	if !s.has(k(100)) || !s.has(k(1001)) {
+	s.Add(k(1001), 1001)
+	if !s.Has(k(100)) || !s.Has(k(1001)) {
 		t.Error("what was not to be forgotten is")
 	}
-	if s.key(pos(1), nil) == s.key(nil, pos(1)) || s.key(nil, nil) != (key{}) {
+	if s.Key(pos(1), nil) == s.Key(nil, pos(1)) || s.Key(nil, nil) != (Key{}) {
 		t.Error("an id and a position look the same")
 	}
+}
+
+// numbers are positions.
+type numbers struct{}
+
+func (numbers) Compare(a, b []byte) int { return number(a) - number(b) }
+func (numbers) Before(p []byte) []byte  { return pos(number(p) - 1) }
+
+func pos(n int) []byte { return strconv.AppendInt(nil, int64(n), 10) }
+
+func number(p []byte) int {
+	n, err := strconv.Atoi(string(p))
+	if err != nil {
+		panic(err)
+	}
+	return n
 }
