@@ -34,12 +34,16 @@ var (
 type record struct {
 	members [members][]byte // JSON; nil: not there, or null
 	tenant  []byte          // the same; the stream's alone
-	further bool            // there is something that the page in docs does not know
+	loose   bool            // there is no content, but something else: the stream spells the content of some types out
+	further bool            // there is something beside the content
+	object  []byte          // what it was read from
+	names   *[members]string
 }
 
 // read takes an object apart. Of equal keys the last one counts.
 func (r *record) read(object []byte, names *[members]string) {
-	*r = record{}
+	*r = record{object: object, names: names}
+	others := false
 	for w := (walk{in: object}); w.next(); {
 		value := w.value
 		if string(value) == "null" {
@@ -50,10 +54,17 @@ func (r *record) read(object []byte, names *[members]string) {
 			r.members[i] = value
 		case is(w.key, "tenant_id"):
 			r.tenant = value
-		case !is(w.key, "ts"):
-			r.further = true
+		default:
+			others = others || isOther(names, w.key)
 		}
 	}
+	r.loose = others && r.members[theContent] == nil
+	r.further = others && !r.loose
+}
+
+// isOther says whether a member is none of those that every event has.
+func isOther(names *[members]string, key []byte) bool {
+	return index(names, key) < 0 && !is(key, "tenant_id") && !is(key, "ts")
 }
 
 func index(names *[members]string, key []byte) int {
@@ -120,17 +131,35 @@ func (m *memory) name(e *protocol.Event, room, typ []byte) {
 func (m *memory) body(r *record) []byte {
 	start := len(m.bytes)
 	for i, value := range r.members {
-		if value == nil {
+		loose := i == theContent && r.loose
+		if value == nil && !loose {
 			continue
 		}
 		m.bytes = append(m.bytes, ',', '"')
 		m.bytes = append(m.bytes, streamNames[i]...)
 		m.bytes = append(m.bytes, '"', ':')
-		m.bytes = compact(m.bytes, value)
+		if loose {
+			m.content(r)
+		} else {
+			m.bytes = compact(m.bytes, value)
+		}
 	}
 	m.bytes = append(m.bytes, '}')
 	m.bytes[start] = '{' // the type is always there
 	return m.bytes[start:len(m.bytes):len(m.bytes)]
+}
+
+// content makes one of what the stream spells out, as it stands in the other channel.
+func (m *memory) content(r *record) {
+	start := len(m.bytes)
+	for w := (walk{in: r.object}); w.next(); {
+		if isOther(r.names, w.key) {
+			m.bytes = append(append(append(m.bytes, ','), w.key...), ':')
+			m.bytes = compact(m.bytes, w.value)
+		}
+	}
+	m.bytes = append(m.bytes, '}')
+	m.bytes[start] = '{' // there is at least one
 }
 
 func (m *memory) join(head []byte, middle string, tail ...byte) []byte {
