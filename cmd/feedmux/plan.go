@@ -14,6 +14,7 @@ import (
 	"feedmux/internal/daemon"
 	"feedmux/internal/dialects"
 	"feedmux/internal/protocol"
+	"feedmux/internal/secret"
 	"feedmux/shard"
 )
 
@@ -39,6 +40,7 @@ type plan struct {
 	MaxAge      string      `json:"max_age,omitempty"`        // at which connections are handed over
 	Refused     []string    `json:"refused,omitempty"`        // topics that cannot be asked for as things are, each with its reason
 	Token       *time.Time  `json:"token_dies,omitempty"`     // the next time at which tokens die
+	NoSecret    string      `json:"no_secret,omitempty"`      // why the secret cannot be had now
 
 	asking time.Duration // until the last connection has asked for all, and it counts as confirmed
 }
@@ -127,6 +129,11 @@ func planFeed(f *config.Feed) (plan, error) {
 	for _, topics := range load {
 		p.asking = max(p.asking, asking(d, f, proto.Limits(), topics))
 	}
+	if source := (secret.Source{File: f.Auth.File, Env: f.Auth.Env}); source != (secret.Source{}) {
+		if _, err := secret.New(source, nil).Value(); err != nil {
+			p.NoSecret = err.Error()
+		}
+	}
 	if d.TokenDies != nil {
 		if at := d.TokenDies(f, time.Now()); !at.IsZero() {
 			p.Token = &at
@@ -199,6 +206,9 @@ func (p plan) print(w io.Writer) error {
 		time.Duration(p.Seconds*float64(time.Second)).Round(100*time.Millisecond), p.DialRate)
 	if p.Subject != "" {
 		row("subject", "%s", p.Subject)
+	}
+	if p.NoSecret != "" {
+		row("secret", "is not there now: %s; what needs it waits until it is", p.NoSecret)
 	}
 	if p.Token != nil {
 		row("token", "dies at %s %s: without a new one, connections that break after that stay down",

@@ -70,3 +70,22 @@ func TestThePlanOfKiteCountsModesInTheSubscribeRate(t *testing.T) {
 		t.Errorf("the token dies at %v", p.Token)
 	}
 }
+
+func TestThePlanSaysThatASecretIsNotThere(t *testing.T) {
+	dir := t.TempDir()
+	config, token := filepath.Join(dir, "c.toml"), filepath.Join(dir, "token")
+	text := "[[feed]]\nname = \"a\"\nprotocol = \"scaiwave\"\nurl = \"ws://127.0.0.1:1/v1/stream\"\ntopics = [\"*\"]\n[feed.auth]\nfile = \"token\"\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ := feedmux(t, "check", "--config", config)
+	if code != 0 || !strings.Contains(out, "secret       is not there now: ") || !strings.Contains(out, token) {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if err := os.WriteFile(token, []byte("s3cret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, _ = feedmux(t, "check", "--config", config); code != 0 || strings.Contains(out, "secret ") || strings.Contains(out, "s3cret") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+}

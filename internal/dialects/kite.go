@@ -124,7 +124,7 @@ func kiteSource(f *config.Feed, store instruments.Store, log *slog.Logger) (daem
 		return daemon.Fixed(wanted), nil
 	}
 	return instruments.New(instruments.Options{
-		File: file, Store: store, Log: log.With("feed", f.Name),
+		File: file, Store: store, Log: log,
 		Without: func(last map[string]uint32, why error) (reading instruments.Reading) {
 			reading.Wanted, reading.Tokens = kiteWanted(f, kite.NoDump(why), last)
 			return reading
