@@ -9,7 +9,6 @@ import (
 	"feedmux/internal/account"
 	"feedmux/internal/credential"
 	"feedmux/internal/protocol"
-	"feedmux/internal/reader"
 	"feedmux/internal/resume"
 	"feedmux/internal/tally"
 	"feedmux/internal/topic"
@@ -40,7 +39,7 @@ type Options struct {
 	// Asides are what events may name though nobody wants it, as a protocol.Narrator says; nil: there are none.
 	Asides map[shard.Topic]*topic.Topic
 	// Branch gives the form of a topic for the values that an event brings; nil: no event of this protocol has values.
-	Branch reader.Branch
+	Branch topic.Branch
 
 	// Stream is where all events go, of an upstream that keeps what it sent, and nobody else's; nil: it keeps nothing. Such a
 	// feed has one connection, and the upstream lets no other overlap with it.

@@ -28,12 +28,9 @@ type Options struct {
 	News chan<- any
 
 	Asides map[shard.Topic]*topic.Topic // what events may name though nobody wants it; must not change
-	Branch Branch                       // nil: no event of this protocol has Values
+	Branch topic.Branch                 // nil: no event of this protocol has Values
 	Stream Stream                       // takes every event; nil: they are the Publisher's
 }
-
-// Branch gives the form of a topic for the values that an event brings, which the sink was told of.
-type Branch func(t *topic.Topic, values [][]byte) (*topic.Topic, error)
 
 // Stream takes the events of a feed whose upstream can be asked for what was missed. It knows by itself where they go, and
 // copies what it needs of them before it returns.
@@ -50,7 +47,7 @@ type Reader struct {
 	routes map[shard.Topic]*route // who gets a topic's events
 	joint  *Joint                 // hand-over; nil: events go straight on
 	newer  bool                   // with a joint: this is the new life
-	forms  forms
+	forms  topic.Forms
 
 	// Owned by the reader.
 	batch  topic.Batch
@@ -213,7 +210,7 @@ func (r *Reader) eventLocked(e *protocol.Event, received time.Time) bool {
 	}
 	if e.Values != nil {
 		var err error
-		if t, err = r.forms.of(t, e.Values, r.Branch); err != nil {
+		if t, err = r.forms.Of(t, e.Values, r.Branch); err != nil {
 			r.Tally.Skip("bad_subject")
 			return true
 		}

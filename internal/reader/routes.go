@@ -63,32 +63,3 @@ func (r *Reader) Renew(e protocol.Endpoint) {
 	defer r.mu.Unlock()
 	r.Session.Renew(e)
 }
-
-// mostForms is how many forms are remembered. When there are more, all are made anew: they hold nothing.
-const mostForms = 4096
-
-// forms are those of topics whose subject has values from the upstream, by topic and values.
-type forms struct {
-	made map[string]*topic.Topic
-	key  []byte
-}
-
-// of gives the form of t for these values.
-func (f *forms) of(t *topic.Topic, values [][]byte, branch Branch) (*topic.Topic, error) {
-	f.key = append(append(f.key[:0], t.Name...), 0)
-	for _, v := range values {
-		f.key = append(append(f.key, v...), 0) // a value with a zero byte in it has no subject of its own anyway
-	}
-	if form := f.made[string(f.key)]; form != nil && form.Is(t) {
-		return form, nil
-	}
-	form, err := branch(t, values)
-	if err != nil {
-		return nil, err
-	}
-	if f.made == nil || len(f.made) >= mostForms {
-		f.made = make(map[string]*topic.Topic)
-	}
-	f.made[string(f.key)] = form
-	return form, nil
-}

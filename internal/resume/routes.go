@@ -1,22 +1,16 @@
 package resume
 
 import (
-	"encoding/binary"
-
 	"feedmux/internal/protocol"
 	"feedmux/internal/topic"
 	"feedmux/shard"
 )
 
-// mostForms is how many subjects made of the upstream's values are remembered. When there are more, all are made anew.
-const mostForms = 4096
-
 // routes lead from the names in an event to the topic that it counts for.
 type routes struct {
-	branch func(t *topic.Topic, values [][]byte) (*topic.Topic, error)
+	branch topic.Branch
 	topics map[shard.Topic]*topic.Topic
-	forms  map[string]*topic.Topic // by topic and values
-	buf    []byte
+	forms  topic.Forms
 }
 
 // want replaces the topics that are wanted.
@@ -25,7 +19,7 @@ func (r *routes) want(topics []*topic.Topic) {
 	for _, t := range topics {
 		r.topics[t.Name] = t
 	}
-	r.forms = make(map[string]*topic.Topic)
+	r.forms = topic.Forms{}
 }
 
 // wanted says whether the topic that t is a form of is still wanted.
@@ -46,26 +40,8 @@ func (r *routes) find(e *protocol.Event) (t *topic.Topic, skip string) {
 	if e.Values == nil {
 		return t, ""
 	}
-	r.buf = appendPart(r.buf[:0], t.Name)
-	for _, v := range e.Values {
-		r.buf = appendPart(r.buf, v)
+	if t, err := r.forms.Of(t, e.Values, r.branch); err == nil {
+		return t, ""
 	}
-	if form := r.forms[string(r.buf)]; form != nil {
-		return form, ""
-	}
-	form, err := r.branch(t, e.Values)
-	if err != nil {
-		return nil, skipBadSubject // it is not remembered: such values may be long, and many
-	}
-	if len(r.forms) >= mostForms {
-		clear(r.forms)
-	}
-	r.forms[string(r.buf)] = form
-	return form, ""
-}
-
-// appendPart appends a part of a key, so that no two rows of parts look the same.
-func appendPart[T ~string | ~[]byte](key []byte, part T) []byte {
-	key = binary.AppendUvarint(key, uint64(len(part)))
-	return append(key, part...)
+	return nil, skipBadSubject
 }

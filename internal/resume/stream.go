@@ -33,7 +33,7 @@ type Options struct {
 
 	// Branch makes the form of a topic whose subject is made of an event's values, and sees to it that the Taker can take
 	// it. It is called once for many events, under a lock: it does not wait, and keeps nothing of values.
-	Branch func(t *topic.Topic, values [][]byte) (*topic.Topic, error)
+	Branch topic.Branch
 
 	PollAfter time.Duration // without a live connection for so long, it asks again and again; 0: 30 s
 	Seed      uint64        // of the jitter

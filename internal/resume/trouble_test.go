@@ -273,7 +273,7 @@ func TestSubjectsThatAreNoneAreNotRemembered(t *testing.T) {
 	test(t, "", "0", func(t *testing.T, r *rig) {
 		r.open()
 		synctest.Wait()
-		for i := range mostForms + 10 {
+		for i := range topic.MostForms + 10 {
 			for _, first := range []string{"bad", "good"} {
 				e := ev(0).event()
 				e.Values = [][]byte{[]byte(first), fmt.Append(nil, i)}
@@ -281,10 +281,10 @@ func TestSubjectsThatAreNoneAreNotRemembered(t *testing.T) {
 					e.Values = [][]byte{fmt.Append(nil, i)}
 				}
 				r.Heard([]protocol.Event{e}, time.Now())
-				if n := len(r.routes.forms); n > mostForms || i == 0 && n > 1 {
+				if n := r.routes.forms.Len(); n > topic.MostForms || i == 0 && n > 1 {
 					t.Fatalf("%d forms", n)
 				}
-				if i == 0 && first == "bad" && len(r.routes.forms) != 0 {
+				if i == 0 && first == "bad" && r.routes.forms.Len() != 0 {
 					t.Fatal("a failure is remembered")
 				}
 			}
