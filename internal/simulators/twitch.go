@@ -3,7 +3,6 @@ package simulators
 import (
 	"context"
 	"net"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -49,38 +48,28 @@ given a negative figure is switched off.`,
 
 // pubSubFlags makes a flag of every option but Record, which is for tests.
 func pubSubFlags(f *pflag.FlagSet, o *twitch.PubSubOptions) {
-	f.Uint64Var(&o.Seed, "seed", 1, "of every choice made by chance")
-
-	f.Float64Var(&o.Rate, "rate", o.Rate, "events a second, over all topics listened to")
+	upstreamFlags(f, &o.Options)
+	f.Lookup("rate").Usage = "events a second, over all topics listened to"
+	f.Lookup("connections").Usage = "most connections at a time"
+	f.Lookup("ws-ping").Usage = "between the server's own WebSocket pings"
+	f.Lookup("ws-pong").Usage = "without an answer to one for so long: Close 4100"
+	f.Lookup("backlog").Usage = "messages that may wait for a client that reads nothing"
 	f.BoolVar(&o.Saturate, "saturate", false, "send as fast as each client reads instead")
+
 	f.Float64Var(&o.Duplicate, "duplicate", 0, "`share` of the events that are sent twice in a row")
 	f.Float64Var(&o.Unknown, "unknown", 0, "`share` of the events that are followed by a frame of an unknown type")
 	f.BoolVar(&o.Spaces, "spaces", false, "put more white space into frames than is needed")
 	f.BoolVar(&o.Newline, "newline", false, "end each frame with a line feed")
 
-	f.IntVar(&o.Connections, "connections", o.Connections, "most connections at a time")
-	f.BoolVar(&o.Starve, "starve", false, "past that, the oldest get no events, instead of refusing the newest with 429")
 	f.IntVar(&o.TopicsPerConnection, "topics-per-connection", o.TopicsPerConnection, "most topics on a connection")
 	f.StringVar(&o.TooManyTopics, "too-many-topics", o.TooManyTopics, "`error` that answers a LISTEN past that")
 	f.IntVar(&o.TopicsPerListen, "topics-per-listen", o.TopicsPerListen, "more in one LISTEN end the connection at once")
 	f.DurationVar(&o.FirstListen, "first-listen", o.FirstListen, "a connection without a LISTEN for so long is closed")
 	f.DurationVar(&o.Idle, "idle", o.Idle, "a connection without a PING for so long is closed")
-	f.DurationVar(&o.WSPing, "ws-ping", o.WSPing, "between the server's own WebSocket pings")
-	f.DurationVar(&o.WSPong, "ws-pong", o.WSPong, "without an answer to one for so long: Close 4100")
-	f.IntVar(&o.Backlog, "backlog", o.Backlog, "messages that may wait for a client that reads nothing")
-	f.IntVar(&o.SendBuffer, "send-buffer", 0, "`bytes` the kernel buffers for a connection, so that --backlog is felt")
 	f.StringSliceVar(&o.TokenTopics, "token-topics", o.TokenTopics, "`prefixes` of topics that need a token")
 	f.StringVar(&o.Token, "token", "", "the only good token (default: any is good)")
 	f.StringSliceVar(&o.BadTopics, "bad-topics", nil, "`patterns` of topics that do not exist")
 
-	f.Float64Var(&o.Refuse, "refuse", 0, "`share` of the handshakes that are refused")
-	f.IntVar(&o.RefuseStatus, "refuse-status", o.RefuseStatus, "with this HTTP status; negative: with a RST")
-	f.StringVar(&o.RefuseLocation, "refuse-location", "", "`url` told with the refusal, for a status such as 307")
-	f.DurationVar(&o.RetryAfter, "retry-after", 0, "told with the refusal")
-	f.DurationVar(&o.HandshakeDelay, "handshake-delay", 0, "before the answer to a handshake")
-	f.BoolVar(&o.AcceptThenClose, "accept-then-close", false, "end every connection right after its handshake")
-	f.DurationVar(&o.Life, "life", 0, "every connection ends at this age, as --close-code says")
-	f.DurationVar(&o.CloseDelay, "close-delay", 0, "before a client's Close is answered; events go on meanwhile")
 	f.DurationVar(&o.PongDelay, "pong-delay", 0, "before each PONG")
 	f.Float64Var(&o.PongLoss, "pong-loss", 0, "`share` of the PINGs that are not answered")
 	f.DurationVar(&o.ResponseDelay, "response-delay", 0, "before each RESPONSE")
@@ -89,20 +78,11 @@ func pubSubFlags(f *pflag.FlagSet, o *twitch.PubSubOptions) {
 	f.StringSliceVar(&o.PoisonTopics, "poison-topics", nil, "`patterns` of topics whose LISTEN ends the connection")
 	f.IntVar(&o.PoisonCode, "poison-code", o.PoisonCode, "of --poison-topics, like --close-code")
 
-	every := func(v *time.Duration, name, what string) {
-		f.DurationVar(v, name+"-every", 0, "about so often, for one of the connections: "+what)
-	}
-	every(&o.ResetEvery, "reset", "RST")
-	every(&o.FINEvery, "fin", "FIN without a Close")
-	every(&o.CloseEvery, "close", "Close, as --close-code says")
-	f.IntVar(&o.CloseCode, "close-code", o.CloseCode, "of --close-every and --life; -1: a FIN, -2: a RST instead of a Close")
-	every(&o.SilenceEvery, "silence", "it stays open and says nothing any more")
+	every := everyFlags(f)
 	every(&o.ReconnectEvery, "reconnect", "RECONNECT, and Close after --reconnect-grace")
 	f.DurationVar(&o.ReconnectGrace, "reconnect-grace", o.ReconnectGrace, "of --reconnect-every")
 	every(&o.GarbageEvery, "garbage", "a text message that is not JSON")
-	every(&o.BadFrameEvery, "bad-frame", "a frame that no WebSocket may send")
 	every(&o.OversizeEvery, "oversize", "a MESSAGE of --oversize-bytes")
 	f.IntVar(&o.OversizeBytes, "oversize-bytes", o.OversizeBytes, "of --oversize-every")
 	every(&o.RevokeEvery, "revoke", "AUTH_REVOKED for a topic that needs a token")
-	f.DurationVar(&o.StormEvery, "storm-every", 0, "about so often: RST for all connections at once")
 }
