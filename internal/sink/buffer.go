@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,7 +171,29 @@ func (b *buffer) addFeed(f *feed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.feeds = append(b.feeds, f)
-	b.share = b.limit / 2 / int64(len(b.feeds))
+	b.divideLocked()
+}
+
+// removeFeed gives f's share to the others, as soon as nothing of f waits. It is called after the last put of f.
+func (b *buffer) removeFeed(f *feed) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f.leaves = true
+	b.leaveLocked(f)
+}
+
+// leaveLocked removes a feed that leaves and of which nothing waits.
+func (b *buffer) leaveLocked(f *feed) {
+	if !f.leaves || f.used > 0 || len(f.overflow) > 0 {
+		return
+	}
+	b.feeds = slices.DeleteFunc(b.feeds, func(g *feed) bool { return g == f })
+	b.divideLocked()
+}
+
+// divideLocked shares the buffer among the feeds that there are.
+func (b *buffer) divideLocked() {
+	b.share = b.limit / 2 / int64(max(1, len(b.feeds)))
 	b.common = 0
 	for _, f := range b.feeds {
 		b.common += max(0, f.used-b.share)
@@ -269,6 +292,7 @@ func (b *buffer) refundLocked(f *feed, n int64) {
 	b.common -= max(0, f.used-b.share) - max(0, f.used-n-b.share)
 	b.used -= n
 	f.used -= n
+	b.leaveLocked(f)
 }
 
 func (b *buffer) linkLocked(c *chunk) {

@@ -129,6 +129,29 @@ func TestAGreedyFeedLeavesTheOthersTheirShare(t *testing.T) {
 	}
 }
 
+func TestAFeedThatLeavesGivesItsShareBackOnceNothingOfItWaits(t *testing.T) {
+	b := newBuffer(1 << 20)
+	stays, leaves := &feed{}, &feed{}
+	b.addFeed(stays)
+	b.addFeed(leaves)
+	fill(b, leaves, 1000)
+	b.removeFeed(leaves)
+	for b.next() != nil {
+		if len(b.feeds) != 2 {
+			t.Fatal("it went while something of it waited")
+		}
+	}
+	if len(b.feeds) != 2 {
+		t.Fatal("it went before anybody was told that it had too much")
+	}
+	if ended := b.overflows(time.Unix(1, 0), true); len(ended) != 1 {
+		t.Fatalf("%d topics had too much, want 1", len(ended))
+	}
+	if len(b.feeds) != 1 || b.share != b.limit/2 || b.common != 0 || b.used != 0 {
+		t.Errorf("then %d feeds, a share of %d, %d in the common half, %d in all", len(b.feeds), b.share, b.common, b.used)
+	}
+}
+
 func TestTheBuffersSumsStayRight(t *testing.T) {
 	b := newBuffer(1 << 20)
 	feeds := []*feed{{}, {}, {}}

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,7 +71,7 @@ func NewCore(o Options) *Core {
 	}
 }
 
-// Feed makes the sink of one feed. It is called once for each name. The sink has a method Taker, too, which gives a
+// Feed makes the sink of one feed. There is one of each name at a time. The sink has a method Taker, too, which gives a
 // topic.Taker: a feed whose upstream keeps its events uses that instead of Batches.
 func (c *Core) Feed(name string) pool.Sink {
 	f := &feed{
@@ -91,6 +92,16 @@ func (c *Core) Feed(name string) pool.Sink {
 	return f
 }
 
+// Forget ends the sink of the feed of this name, which hands over nothing any more. What waits of it is published.
+func (c *Core) Forget(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.IndexFunc(c.feeds, func(f *feed) bool { return f.name == name }); i >= 0 {
+		c.buffer.removeFeed(c.feeds[i])
+		c.feeds = slices.Delete(c.feeds, i, i+1)
+	}
+}
+
 // feed is the pool.Sink of one feed.
 type feed struct {
 	core      *Core
@@ -104,6 +115,7 @@ type feed struct {
 
 	// Guarded by the buffer's lock.
 	used       int64     // bytes in the buffer
+	leaves     bool      // it goes once nothing of it is there
 	overflow   []*mark   // topics of which events found no room, and that was not announced yet
 	overflowAt time.Time // when the last of them came
 }

@@ -1,6 +1,9 @@
 package sink
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // overflowEnds is how long after the last event of a feed that found no room.
 const overflowEnds = 2 * time.Second
@@ -32,7 +35,7 @@ func (b *buffer) overflows(now time.Time, atOnce bool) (ended []overflow) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.overflowing.Store(false)
-	for _, f := range b.feeds {
+	for _, f := range slices.Clone(b.feeds) { // one that leaves may go
 		if len(f.overflow) == 0 {
 			continue
 		}
@@ -45,6 +48,7 @@ func (b *buffer) overflows(now time.Time, atOnce bool) (ended []overflow) {
 			m.overflow = span{}
 		}
 		f.overflow = nil
+		b.leaveLocked(f)
 	}
 	return ended
 }

@@ -1,0 +1,164 @@
+package topicfile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"feedmux/internal/lookout"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// feed is what follows a file in a test. Its file is as old as the test wants.
+type feed struct {
+	t    *testing.T
+	file string
+	log  bytes.Buffer
+	*Follower[string]
+
+	mu    sync.Mutex
+	now   []string
+	takes int
+	fails error
+}
+
+func follow(t *testing.T, topics ...string) *feed {
+	f := &feed{t: t, file: filepath.Join(t.TempDir(), "topics.txt"), now: topics}
+	f.Follower = New(Options[string]{
+		File: f.file,
+		Read: func(file string) ([]string, error) {
+			text, err := os.ReadFile(file)
+			return strings.Fields(string(text)), err
+		},
+		Name: func(t string) string { return t },
+		Now: func() []string {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.now
+		},
+		Take: func(topics []string) error {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if f.fails != nil {
+				return f.fails
+			}
+			f.now = topics
+			f.takes++
+			return nil
+		},
+		Log:      slog.New(slog.NewTextHandler(&f.log, nil)),
+		Watching: lookout.Options{Poll: 20 * time.Millisecond},
+	})
+	f.write(time.Minute, topics...)
+	return f
+}
+
+func (f *feed) write(age time.Duration, topics ...string) {
+	f.t.Helper()
+	if err := os.WriteFile(f.file, []byte(strings.Join(topics, "\n")), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+	at := time.Now().Add(-age)
+	if err := os.Chtimes(f.file, at, at); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *feed) want(what string, topics ...string) {
+	f.t.Helper()
+	if !slices.Equal(f.now, topics) {
+		f.t.Errorf("%s: %q, want %q", what, f.now, topics)
+	}
+}
+
+func TestAFileThatRestsIsTaken(t *testing.T) {
+	f := follow(t, "a", "b", "c", "d")
+	f.write(0, "a", "b", "c", "e")
+	f.look()
+	f.want("while it may still be written", "a", "b", "c", "d")
+	f.write(2*time.Second, "a", "b", "c", "e")
+	f.look()
+	f.want("at rest", "a", "b", "c", "e")
+	if f.Held() != "" || f.log.Len() > 0 {
+		t.Errorf("held %q; logged %s", f.Held(), f.log.String())
+	}
+}
+
+func TestAFileThatLosesOverHalfIsHeldAndSaidOnce(t *testing.T) {
+	f := follow(t, "a", "b", "c", "d")
+	f.write(time.Minute, "a", "b")
+	f.look()
+	f.want("half of it", "a", "b")
+	f.write(time.Minute, "x", "y", "z")
+	f.look()
+	f.look()
+	f.want("other topics", "a", "b")
+	f.write(time.Minute)
+	f.look()
+	f.want("none", "a", "b")
+	if !strings.Contains(f.Held(), "2 of its 2 topics") {
+		t.Errorf("held: %q", f.Held())
+	}
+	if n := strings.Count(f.log.String(), "not taken"); n != 1 {
+		t.Errorf("said %d times, want once:\n%s", n, f.log.String())
+	}
+	f.now = nil // a reload took it
+	f.look()
+	if f.Held() != "" {
+		t.Errorf("held after a reload: %q", f.Held())
+	}
+}
+
+func TestAFileThatCannotBeUsedChangesNothing(t *testing.T) {
+	f := follow(t, "a", "b")
+	if err := os.Remove(f.file); err != nil {
+		t.Fatal(err)
+	}
+	f.look()
+	f.want("gone", "a", "b")
+	if f.Held() == "" {
+		t.Error("that it is gone is not said")
+	}
+	f.write(time.Minute, "a", "b", "c")
+	f.fails = errors.New("c is no topic")
+	f.look()
+	f.want("bad", "a", "b")
+	if f.Held() != "c is no topic" {
+		t.Errorf("held: %q", f.Held())
+	}
+	f.fails = nil
+	f.look()
+	f.want("good again", "a", "b", "c")
+}
+
+func TestWatchSeesTheFileChange(t *testing.T) {
+	f := follow(t, "a", "b")
+	ctx, end := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() { f.Watch(ctx) })
+	defer watching.Wait()
+	defer end()
+	f.write(time.Minute, "a", "b", "c")
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
+		f.mu.Lock()
+		done := len(f.now) == 3
+		f.mu.Unlock()
+		if done {
+			return
+		}
+		if time.Since(begin) > 20*time.Second {
+			t.Fatal("the change was never taken")
+		}
+	}
+}
