@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -67,6 +68,9 @@ type Instruments struct {
 	stamp fs.FileInfo       // of the file that was read last; nil: it may have changed since
 	told  string            // the error that was logged since the last good reading
 
+	again  chan struct{} // one slot: look at once
+	others atomic.Bool   // other topics are wanted of the file
+
 	mu  sync.Mutex
 	now Reading
 }
@@ -74,7 +78,7 @@ type Instruments struct {
 // New reads the file. One that cannot be used is no reason not to start: the rest of what runs is worth more, and the file may
 // be good in a moment.
 func New(o Options) *Instruments {
-	i := &Instruments{o: o}
+	i := &Instruments{o: o, again: make(chan struct{}, 1)}
 	if o.Store != nil {
 		switch err := o.Store.Load(&i.saved); {
 		case err == nil:
@@ -110,11 +114,41 @@ func (i *Instruments) Wanted() []shard.Wanted {
 // wanted from its beginning on.
 func (i *Instruments) Watch(ctx context.Context, changed func()) {
 	i.remember()
-	lookout.Watch(ctx, i.o.File, i.o.Watching, func() {
-		if ctx.Err() == nil && i.look() {
+	watching := i.o.Watching
+	watching.Again = i.again
+	lookout.Watch(ctx, i.o.File, watching, func() {
+		if ctx.Err() == nil && (i.others.Swap(false) && i.resolve() || i.look()) {
 			changed()
 		}
 	})
+}
+
+// Others says that Resolve and Without find other topics in the file from now on: Watch looks at once. It never waits.
+func (i *Instruments) Others() {
+	i.others.Store(true)
+	select {
+	case i.again <- struct{}{}:
+	default: // it will look
+	}
+}
+
+// resolve finds out what the topics stand for that are wanted now, and says whether that is something else. The file may not
+// be good just now: then names stand for what they stood for.
+func (i *Instruments) resolve() bool {
+	before := i.now // nobody else changes it
+	now, err := i.readAfter(before)
+	if err != nil {
+		stood := maps.Clone(i.last)
+		maps.Copy(stood, before.Tokens)
+		now = i.o.Without(stood, err)
+		now.Rows = before.Rows
+		i.stamp = nil // those that the file alone knows are still to be found
+	}
+	i.mu.Lock()
+	i.now = now
+	i.mu.Unlock()
+	i.remember()
+	return !slices.Equal(before.Wanted, now.Wanted)
 }
 
 // look reads the file, if it is not the one that was read last, and says whether something else is wanted now.
@@ -128,13 +162,7 @@ func (i *Instruments) look() bool {
 			return false // the next look will be at more
 		}
 	}
-	now, age, err := i.read()
-	if err == nil && now.Rows < before.Rows/2 {
-		err = fmt.Errorf("%s has %d rows where it had %d", i.o.File, now.Rows, before.Rows)
-	}
-	if err == nil {
-		err = i.believable(before.Tokens, now, age)
-	}
+	now, err := i.readAfter(before)
 	if err != nil {
 		if text := err.Error(); text != i.told {
 			i.told = text
@@ -157,6 +185,18 @@ func (i *Instruments) look() bool {
 	}
 	i.o.Log.Info("the instruments file has changed", "rows", now.Rows, "unknown", len(now.Wanted)-len(now.Tokens))
 	return true
+}
+
+// readAfter reads the whole file as it is, after another reading. An error means that it is not to be believed.
+func (i *Instruments) readAfter(before Reading) (Reading, error) {
+	now, age, err := i.read()
+	if err == nil && now.Rows < before.Rows/2 {
+		err = fmt.Errorf("%s has %d rows where it had %d", i.o.File, now.Rows, before.Rows)
+	}
+	if err == nil {
+		err = i.believable(before.Tokens, now, age)
+	}
+	return now, err
 }
 
 // believable says what speaks against a reading of a file of that age: that wanted names are gone which were there before. It

@@ -244,6 +244,45 @@ func TestWhatNamesStoodForOutlivesTheProcess(t *testing.T) {
 	want(t, i, stands{10, 0}, stands{20, 0}) // it was told
 }
 
+func TestOtherTopicsAreFoundAtOnceOrOnceTheFileIsGood(t *testing.T) {
+	t.Parallel()
+	names := []string{"a"}
+	only := func(r Reading) Reading {
+		r.Wanted = slices.DeleteFunc(r.Wanted, func(w shard.Wanted) bool { return !slices.Contains(names, string(w.Topic)) })
+		maps.DeleteFunc(r.Tokens, func(name string, _ uint32) bool { return !slices.Contains(names, name) })
+		return r
+	}
+	file := filepath.Join(t.TempDir(), "instruments.csv")
+	write(t, file, "a 1\nb 2\n")
+	i := New(Options{
+		File: file, Log: slog.New(slog.DiscardHandler),
+		Resolve: func(file io.Reader, last map[string]uint32) (Reading, error) {
+			r, err := resolve(file, last)
+			return only(r), err
+		},
+		Without: func(last map[string]uint32, err error) Reading { return only(without(last, err)) },
+	})
+	want(t, i, stands{token: 1})
+	names = []string{"a", "b"}
+	i.Others()
+	if !i.others.Swap(false) || !i.resolve() {
+		t.Fatal("nothing changed")
+	}
+	want(t, i, stands{token: 1}, stands{token: 2})
+
+	names = []string{"a"}
+	i.resolve()
+	writeAt(t, file, "a 1\nb", time.Now()) // half of it
+	names = []string{"a", "b"}
+	i.resolve()
+	want(t, i, stands{token: 1}, stands{})
+	write(t, file, "a 1\nb 2\n")
+	if !i.look() {
+		t.Error("the good file is no news")
+	}
+	want(t, i, stands{token: 1}, stands{token: 2})
+}
+
 func TestANameThatGoesAndComesBackAsAnotherIsKnown(t *testing.T) {
 	i, _ := follow(t, nil, "a 1\nb 2\n")
 	for _, text := range []string{"a 1\n", "a 1\nb 3\n"} {

@@ -23,10 +23,13 @@ const (
 type Options struct {
 	Poll, Rest time.Duration                     // default: the usual
 	NewWatcher func() (*fsnotify.Watcher, error) // default: fsnotify.NewWatcher
+
+	// Again asks for one more look, whatever happens to the file. nil: nobody does.
+	Again <-chan struct{}
 }
 
 // Watch calls look at once, and then each time that what is read from file may have changed, until ctx ends: once there was
-// no change for o.Rest, and every o.Poll in any case. It waits for look.
+// no change for o.Rest, and every o.Poll and after o.Again in any case. It waits for look.
 func Watch(ctx context.Context, file string, o Options, look func()) {
 	l := lookout{newWatcher: o.NewWatcher}
 	if l.newWatcher == nil {
@@ -50,6 +53,8 @@ func Watch(ctx context.Context, file string, o Options, look func()) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-o.Again:
+			see()
 		case <-poll.C: // though there is no rest: somebody may write into a file without end
 			see()
 		case <-rest.C:

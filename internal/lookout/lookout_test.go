@@ -47,6 +47,27 @@ func TestEveryChangeIsLookedAtOnceThereIsRest(t *testing.T) {
 	}
 }
 
+func TestALookThatIsAskedForIsMade(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "0")
+	again := make(chan struct{}, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), generous)
+	defer cancel()
+	looks := 0
+	Watch(ctx, file, Options{Poll: time.Hour, Again: again}, func() {
+		looks++
+		if looks == 3 {
+			cancel()
+			return
+		}
+		again <- struct{}{}
+	})
+	if looks != 3 {
+		t.Errorf("%d looks, want 3", looks)
+	}
+}
+
 func TestADirectoryThatComesLaterIsWatched(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "dir")
