@@ -49,10 +49,15 @@ var imports = map[string][]string{
 	"internal/subject":     {},
 	"internal/notices":     {"internal/slots", "pool", "internal/cause", "internal/conn", "shard"},
 	"internal/natswire":    {},
-	"internal/sink":        {"pool", "internal/sink/link", "internal/sink/progress", "internal/subject", "internal/cause", "internal/notices", "internal/topic", "shard"},
+	"internal/sink":        {"pool", "internal/sink/link", "internal/sink/progress", "internal/sink/tap", "internal/subject", "internal/cause", "internal/notices", "internal/topic", "shard"},
 	"internal/embedded":    {"internal/subject"},
 	"internal/control":     {"internal/slots", "pool", "internal/conn", "internal/cause", "internal/topic", "shard"},
 	"internal/state":       {},
+	"internal/proxy":       {},
+	"internal/natscontext": {},
+	"internal/natslogin":   {"internal/config", "internal/natscontext", "internal/proxy"},
+	"internal/additions":   {"internal/config"},
+	"internal/topicfile":   {"internal/lookout"},
 	"internal/lookout":     {},
 	"internal/secret":      {"internal/lookout"},
 	"internal/instruments": {"internal/lookout", "shard"},
@@ -68,6 +73,7 @@ var imports = map[string][]string{
 	"internal/resume/brought": {},
 	"internal/sink/link":      {"internal/natswire"},
 	"internal/sink/progress":  {},
+	"internal/sink/tap":       {"shard"},
 	"internal/sim/upstream":   {"internal/sim/websocket"},
 	"internal/sim/twitch":     {"internal/sim/upstream", "internal/sim/websocket"},
 	"internal/sim/kite":       {"internal/sim/upstream", "internal/sim/websocket"},
@@ -78,6 +84,9 @@ var imports = map[string][]string{
 	".":       {},
 	"systemd": {},
 	"walk":    {anything},
+
+	// A module of its own.
+	"docs/dashboards/check": {},
 }
 
 // protocols is what each package below internal/protocol may import.

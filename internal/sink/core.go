@@ -12,6 +12,7 @@ import (
 	"feedmux/internal/cause"
 	"feedmux/internal/notices"
 	"feedmux/internal/sink/link"
+	"feedmux/internal/sink/tap"
 	"feedmux/internal/subject"
 	"feedmux/pool"
 )
@@ -44,6 +45,7 @@ type Core struct {
 	buffer  *buffer
 	notices *notices.Queue
 	link    *link.Link
+	tap     tap.Tap
 
 	confirmEvery time.Duration // so far a delivery gap reaches back, if the server answers at once
 	sayEvery     time.Duration // between two looks at what was lost; tests change it
@@ -70,6 +72,9 @@ func NewCore(o Options) *Core {
 		confirmEvery: time.Second, sayEvery: 10 * time.Second,
 	}
 }
+
+// Tap is where events can be looked at as they are handed to NATS.
+func (c *Core) Tap() *tap.Tap { return &c.tap }
 
 // Feed makes the sink of one feed. There is one of each name at a time. The sink has a method Taker, too, which gives a
 // topic.Taker: a feed whose upstream keeps its events uses that instead of Batches.

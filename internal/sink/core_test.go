@@ -25,6 +25,7 @@ import (
 	"feedmux/internal/notices"
 	"feedmux/internal/subject"
 	"feedmux/pool"
+	"feedmux/shard"
 )
 
 func TestEventsOfManyReadersArriveInTheOrderOfEach(t *testing.T) {
@@ -196,6 +197,30 @@ func TestAnEventThatTheServerFindsTooLargeIsSkipped(t *testing.T) {
 	sub.want(t, "a", "b", fits)
 	eventually(t, "both are counted", func() bool { return c.dropped(TooLarge) == 2 })
 	sub.wantNoMore(t)
+}
+
+func TestWhoLooksOnSeesWhatNATSGets(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *server.Options) { o.MaxPayload = 1024 })
+	c := startCore(t, Options{URL: s.ClientURL()})
+	looking := c.Tap().Subscribe(func(string, shard.Topic) bool { return true })
+	defer looking.Close()
+	c.publish(t, "first", strings.Repeat("x", 1025), "last")
+	var seen []string
+	for len(seen) < 2 {
+		ctx, end := context.WithTimeout(t.Context(), 20*time.Second)
+		events, _, err := looking.Next(ctx)
+		end()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			seen = append(seen, string(e.Topic)+" "+string(e.Payload))
+		}
+	}
+	if want := []string{"t first", "t last"}; !slices.Equal(seen, want) {
+		t.Errorf("%q, want %q", seen, want)
+	}
 }
 
 func TestAnEventWithoutAUsableSubjectIsDropped(t *testing.T) {

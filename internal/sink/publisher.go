@@ -257,6 +257,7 @@ func (p *publisher) sendChunk() bool {
 		switch judge(err) {
 		case sent:
 			e.from.feed.published.Add(1)
+			p.tap.Offer(e.from.feed.name, e.mark.topic.Name, e.mark.topic.Subject, payload, time.Unix(0, e.received))
 			p.windows.event(e)
 		case lost:
 			e.from.feed.dropped[reason(err)].Add(1)

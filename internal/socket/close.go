@@ -86,5 +86,5 @@ func (c *Conn) stop(cause error) {
 	})
 }
 
-// RemoteAddr is the peer's address.
+// RemoteAddr is the peer's address, or that of the proxy before it.
 func (c *Conn) RemoteAddr() string { return c.wire.RemoteAddr().String() }

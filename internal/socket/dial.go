@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,14 +33,22 @@ type Options struct {
 	Timeout    time.Duration // of the whole dial: name, TCP, TLS, handshake; default 15 s
 	MaxMessage int           // longer messages are skipped; default 1 MiB, at most 16 MiB
 
-	// Attempt chooses among the host's addresses: number Attempt modulo how many there are. One dial opens exactly
-	// one socket, and the next attempt takes the next address.
+	// Attempt chooses among the addresses of the host, or of the proxy: number Attempt modulo how many there are. One
+	// dial opens exactly one socket, and the next attempt takes the next address.
 	Attempt int
 
 	// Secrets are words beside those in URL and Header that are cut out of whatever the peer says.
 	Secrets []string
 
-	// DialContext replaces the real network where it is set. It gets host:port; no name is resolved before.
+	// Local is the address to dial from; addresses of the other IP version are then left out. The zero value lets the
+	// system choose.
+	Local netip.Addr
+
+	// Proxy is what the connection goes through; nil: nothing.
+	Proxy Proxy
+
+	// DialContext replaces the real network where it is set, Local included. It gets host:port, the proxy's where there
+	// is one; no name is resolved before.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// TLS may bring roots, client certificates, a server name and a session cache. Dial does not change it. At
@@ -47,12 +56,29 @@ type Options struct {
 	TLS *tls.Config
 }
 
+// A Proxy opens tunnels. It is used by several dials at once.
+type Proxy interface {
+	// Address is the host:port where it listens. One socket is opened to it for each tunnel.
+	Address() string
+
+	// Secrets are words like those of Options.Secrets: what comes through a tunnel may be the proxy's own.
+	Secrets() []string
+
+	// Open asks on conn, a new connection to Address, for a tunnel to hostport, whose name is for the proxy to resolve. It
+	// returns when ctx is done. What it returns carries the tunnel's bytes and nothing before them; it should be conn
+	// itself. When it fails, the caller closes conn. Its errors say "proxy", and none of its credentials.
+	Open(ctx context.Context, conn net.Conn, hostport string) (net.Conn, error)
+}
+
 // Dial connects and makes the handshake. It returns when o.Timeout is over or ctx is done, or within a second of that
 // where TLS has to say goodbye.
 //
-// Its errors: *HandshakeError, *RejectedError, *TLSError, ErrNoClose, what package net says (errors.As finds it), and on
-// a timeout one that is context.DeadlineExceeded.
+// Its errors: *HandshakeError, *RejectedError, *TLSError, ErrNoClose, what package net or o.Proxy says (errors.As finds
+// it), and on a timeout one that is context.DeadlineExceeded.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
+	if o.Proxy != nil {
+		o.Secrets = slices.Concat(o.Secrets, o.Proxy.Secrets())
+	}
 	t, err := newTarget(o.URL, o.Header, o.Secrets)
 	if err != nil {
 		return nil, err
@@ -106,8 +132,24 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	return newConn(w, stream, br, o.MaxMessage, t.secrets), nil
 }
 
-// connect opens one socket.
+// connect opens one socket, to the proxy if there is one.
 func (o *Options) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	if o.Proxy == nil {
+		return o.open(ctx, network, address)
+	}
+	conn, err := o.open(ctx, network, o.Proxy.Address())
+	if err != nil {
+		return nil, fmt.Errorf("dialling the proxy: %w", err)
+	}
+	tunnel, err := o.Proxy.Open(ctx, conn, address)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return tunnel, nil
+}
+
+func (o *Options) open(ctx context.Context, network, address string) (net.Conn, error) {
 	if o.DialContext != nil {
 		return o.DialContext(ctx, network, address)
 	}
@@ -129,6 +171,18 @@ func (o *Options) connect(ctx context.Context, network, address string) (net.Con
 		Control: setUserTimeout,
 	}
 	d.SetMultipathTCP(false)
+	if local := o.Local.Unmap(); local.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return a.Unmap().Is4() != local.Is4() })
+		if len(addrs) == 0 {
+			kind := "IPv6"
+			if local.Is4() {
+				kind = "IPv4"
+			}
+			reason := fmt.Sprintf("no %s address, the only kind that can be dialled from %s", kind, local)
+			return nil, &net.DNSError{Err: reason, Name: host, IsNotFound: true}
+		}
+	}
 	return d.DialContext(ctx, network, net.JoinHostPort(choose(addrs, o.Attempt), port))
 }
 

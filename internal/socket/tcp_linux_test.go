@@ -8,7 +8,13 @@ import (
 )
 
 func TestSocketsNoticeADeadPeer(t *testing.T) {
-	c, _ := overTCP(t, Options{})
+	noticesADeadPeer(t, Options{})
+	noticesADeadPeer(t, Options{Proxy: &aside{}})
+}
+
+func noticesADeadPeer(t *testing.T, o Options) {
+	t.Helper()
+	c, _ := overTCP(t, o)
 	raw, err := c.wire.Conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)

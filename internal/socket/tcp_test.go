@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// overTCP connects through loopback. Waits here are for real bytes, never for time to pass.
+// overTCP connects through loopback; a proxy among the options listens there too. Waits here are for real bytes, never for time to pass.
 func overTCP(t *testing.T, o Options) (*Conn, *peer) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,6 +31,9 @@ func overTCP(t *testing.T, o Options) (*Conn, *peer) {
 		result <- p
 	}()
 	o.URL = "ws://" + l.Addr().String()
+	if p, ok := o.Proxy.(*aside); ok {
+		p.address, o.URL = l.Addr().String(), "ws://feed.example"
+	}
 	c, err := Dial(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -74,6 +74,64 @@ func TestTLSCarriesTheSame(t *testing.T) {
 	})
 }
 
+// privateCA makes a certificate authority of its own and a certificate for name that it signed.
+func privateCA(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	from, to := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	authority, roots := testCertificate(t, "authority", from, to)
+	parent, err := x509.ParseCertificate(authority.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{name}, NotBefore: from, NotAfter: to}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, authority.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}
+
+func TestAPrivateCAAndAServerNameAreHonoured(t *testing.T) {
+	cert, roots := privateCA(t, "inner.example")
+	for name, test := range map[string]struct {
+		config *tls.Config
+		good   bool
+	}{
+		"both":                 {&tls.Config{RootCAs: roots, ServerName: "inner.example"}, true},
+		"the host's name":      {&tls.Config{RootCAs: roots}, false},
+		"another name":         {&tls.Config{RootCAs: roots, ServerName: "other.example"}, false},
+		"the system's roots":   {&tls.Config{ServerName: "inner.example"}, false},
+		"no configuration":     {nil, false},
+		"no verification":      {&tls.Config{ServerName: "inner.example", InsecureSkipVerify: true}, false},
+		"an old version asked": {&tls.Config{RootCAs: roots, ServerName: "inner.example", MinVersion: tls.VersionTLS10}, true},
+	} {
+		ours, theirs := pair(t)
+		server := tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{cert}})
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			upgrade(server)
+			io.Copy(io.Discard, theirs)
+			theirs.Close()
+		})
+		c, err := Dial(t.Context(), Options{URL: "wss://feed.example/", DialContext: over(ours), TLS: test.config})
+		if err == nil {
+			state := server.ConnectionState()
+			if state.ServerName != "inner.example" || state.Version < tls.VersionTLS12 {
+				t.Errorf("%s: %q by version %x", name, state.ServerName, state.Version)
+			}
+			c.Close()
+		}
+		if test.good != (err == nil) || !test.good && !errors.As(err, new(*tls.CertificateVerificationError)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		serving.Wait()
+	}
+}
+
 func TestTheEndOfTLSIsNotTheFIN(t *testing.T) {
 	for _, fin := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
