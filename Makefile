@@ -3,7 +3,7 @@
 GO       ?= go
 FUZZTIME ?= 5s
 
-.PHONY: build check test race fuzz mutants bench lint help
+.PHONY: build check test race fuzz mutants bench lint package package-test help
 
 build: ## the program, as bin/feedmux
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/feedmux ./cmd/feedmux
@@ -41,5 +41,11 @@ lint: ## gofmt, go vet and staticcheck
 	@echo '== go vet ./...'; $(GO) vet ./...
 	@echo '== staticcheck ./...'; $(GO) tool staticcheck ./...
 
+package: ## a .deb and a .rpm in dist/, for Linux on ARCH (amd64 or arm64; this machine's unless given)
+	@GO='$(GO)' ARCH='$(ARCH)' packaging/build
+
+package-test: ## build packages, then install, upgrade and remove them on a throw-away copy of the machine (as root)
+	FEEDMUX_PACKAGE_TEST=1 $(GO) test -count=1 -v ./packaging
+
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
