@@ -34,6 +34,11 @@ func (b *Backoff) Failed(lived time.Duration) {
 	b.lived = lived
 }
 
+// Change takes over how other waits. The failures so far still count.
+func (b *Backoff) Change(other Backoff) {
+	b.Base, b.Max, b.Settle, b.AtOnce = other.Base, other.Max, other.Settle, other.AtOnce
+}
+
 // Raise tells of n failures that others had, who share what failed. It leaves the bound of a long life as it is.
 func (b *Backoff) Raise(n int) { b.failures += n }
 

@@ -129,3 +129,19 @@ func TestTheFirstRetryAtOnceIsFollowedByTheUsualOnes(t *testing.T) {
 		}
 	}
 }
+
+func TestAChangedBackoffKeepsItsFailures(t *testing.T) {
+	b := Backoff{Base: time.Second, Max: time.Hour, Settle: time.Minute}
+	for range 4 {
+		b.Failed(0)
+	}
+	b.Change(Backoff{Base: time.Millisecond, Max: time.Minute, Settle: time.Second})
+	if b.Failures() != 4 {
+		t.Errorf("%d failures, want 4", b.Failures())
+	}
+	wantUniform(t, &b, 8*time.Millisecond)
+	b.Ended(2 * time.Second) // that settles now
+	if b.Failures() != 0 {
+		t.Errorf("%d failures after a life that settled", b.Failures())
+	}
+}

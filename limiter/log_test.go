@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -45,48 +46,102 @@ func TestRecordsAboveTheRateAreDroppedAndCounted(t *testing.T) {
 		}
 		wantLog(t, out, "level=WARN msg=odd", "level=WARN msg=odd", "level=WARN msg=odd")
 		time.Sleep(time.Second)
-		log.Info("on", "a", 1)
-		log.Info("on")
-		wantLog(t, out, "level=INFO msg=on a=1 suppressed=7")
+		log.Warn("odd", "a", 1)
+		log.Warn("odd")
+		wantLog(t, out, "level=WARN msg=odd a=1 suppressed=7")
 		time.Sleep(time.Second)
-		log.Info("on")
-		wantLog(t, out, "level=INFO msg=on suppressed=1")
+		log.Warn("odd")
+		wantLog(t, out, "level=WARN msg=odd suppressed=1")
 		time.Sleep(time.Second)
-		log.Info("on")
-		wantLog(t, out, "level=INFO msg=on")
+		log.Warn("odd")
+		wantLog(t, out, "level=WARN msg=odd")
 	})
 }
 
-func TestWarningsHideNoErrorAndErrorsAreBoundedToo(t *testing.T) {
+func TestAFloodHidesNothingButItsLike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, out := limitedLog()
-		for range 100 {
-			log.Warn("odd")
+		for range 1000 {
+			log.Warn("odd", "feed", "noisy")
+			log.Error("odd", "feed", "noisy")
 		}
 		out.Reset()
-		for range 5 {
-			log.Error("broken")
+		log.Warn("odd")
+		log.Info("odd", "feed", "noisy")
+		log.Warn("odd", "feed", "other")
+		log.With("feed", "third").Warn("odd")
+		log.Warn("ended", "feed", "noisy")
+		log.WithGroup("of").Warn("on", "feed", "noisy") // is of.feed
+		wantLog(t, out, "level=WARN msg=odd", "level=INFO msg=odd feed=noisy", "level=WARN msg=odd feed=other",
+			"level=WARN msg=odd feed=third", "level=WARN msg=ended feed=noisy", "level=WARN msg=on of.feed=noisy")
+		log.With("feed", "noisy").Warn("odd")
+		log.With("feed", "noisy").Error("odd")
+		if out.Len() > 0 {
+			t.Errorf("the flood goes on:\n%s", out)
 		}
-		wantLog(t, out, "level=ERROR msg=broken", "level=ERROR msg=broken", "level=ERROR msg=broken")
-		time.Sleep(time.Second)
-		log.Error("broken")
+	})
+}
+
+func TestWhatAFloodLeftUnsaidIsSaidByWhateverComesNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, out := limitedLog()
+		for range 10 {
+			log.Warn("odd")
+			log.Warn("strange")
+		}
+		out.Reset()
 		log.Info("on")
-		wantLog(t, out, "level=ERROR msg=broken suppressed=2", "level=INFO msg=on suppressed=97")
+		wantLog(t, out, "level=INFO msg=on")
+		time.Sleep(forgetEvery)
+		log.Info("on")
+		log.Info("on")
+		log.Warn("odd")
+		wantLog(t, out, "level=INFO msg=on suppressed_others=14", "level=INFO msg=on", "level=WARN msg=odd")
+	})
+}
+
+func TestMessagesThatAreMadeUpAsTheyGoAreBoundedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, out := limitedLog()
+		h := log.Handler().(*logHandler)
+		flood := func() (lines int) {
+			out.Reset()
+			for i := range 10_000 {
+				log.Warn(strconv.Itoa(i))
+			}
+			return strings.Count(out.String(), "\n")
+		}
+		if lines := flood(); lines != maxKinds-2+3 {
+			t.Errorf("%d lines, want one for each kind that is known and three for all else", lines)
+		}
+		out.Reset()
+		log.Error("broken")
+		wantLog(t, out, "level=ERROR msg=broken")
+		if n := len(h.budgets.of); n != maxKinds {
+			t.Errorf("%d kinds are known, want %d", n, maxKinds)
+		}
+		time.Sleep(10 * time.Second)
+		if lines := flood(); lines != maxKinds-2+3 {
+			t.Errorf("%d lines ten seconds later, want no fewer: the kinds of then are forgotten", lines)
+		}
+		if !strings.Contains(out.String(), "suppressed_others=9935") {
+			t.Errorf("what was suppressed is not said:\n%s", out)
+		}
 	})
 }
 
 func TestDerivedLoggersShareTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, out := limitedLog()
-		log.Info("one")
-		log.With("a", 1).Info("two")
-		log.WithGroup("g").Info("three", "b", 2)
-		log.Info("four")
-		log.With("a", 1).Info("five")
-		wantLog(t, out, "level=INFO msg=one", "level=INFO msg=two a=1", "level=INFO msg=three g.b=2")
+		log.Info("on")
+		log.With("a", 1).Info("on")
+		log.WithGroup("g").Info("on", "b", 2)
+		log.Info("on")
+		log.With("a", 1).Info("on")
+		wantLog(t, out, "level=INFO msg=on", "level=INFO msg=on a=1", "level=INFO msg=on g.b=2")
 		time.Sleep(time.Second)
-		log.With("a", 1).Info("six")
-		wantLog(t, out, "level=INFO msg=six a=1 suppressed=2")
+		log.With("a", 1).Info("on")
+		wantLog(t, out, "level=INFO msg=on a=1 suppressed=2")
 	})
 }
 
@@ -139,7 +194,7 @@ func TestEveryRecordPassesOrIsCounted(t *testing.T) {
 		}
 		all.Wait()
 		time.Sleep(time.Second)
-		log.Info("last")
+		log.Warn("odd")
 
 		passed, suppressed := 0, 0
 		for dec := json.NewDecoder(&out); ; passed++ {

@@ -135,7 +135,7 @@ func TestARefusalThatIsOnItsWayWhenTheCredentialChangesDoesNotStand(t *testing.T
 			t.Fatal(err)
 		}
 		now := time.Now()
-		p.conns = append(p.conns, conn.New(&p.opts.Conn, 0, p.news, now))
+		p.conns = append(p.conns, conn.New(&p.opts.Conn, p.connSettings, 0, p.news, now))
 		p.onWant(topics(1), now)
 		p.onCredential(now)
 		r := p.ledger.Records()[0]

@@ -84,7 +84,7 @@ func TestThePlacesOfManyRefusedTopicsAreGivenAwayTogether(t *testing.T) {
 	}
 	now := time.Now()
 	for i := range p.opts.Conn.Connections {
-		p.conns = append(p.conns, conn.New(&p.opts.Conn, shard.Slot(i), p.news, now))
+		p.conns = append(p.conns, conn.New(&p.opts.Conn, p.connSettings, shard.Slot(i), p.news, now))
 	}
 	p.onWant(topics(1000), now)
 	changes := 0

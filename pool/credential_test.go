@@ -33,6 +33,23 @@ func (s *secret) with(o *Options) {
 	o.Conn.Credential = new(credential.Credential)
 }
 
+func TestTopicsThatWereRefusedAreAskedForAgainWhenSomebodySaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, twitch.PubSubOptions{BadTopics: []string{"*0"}}, topics(25), func(o *Options) { connections(o, 3) })
+		s.confirmed(22, time.Minute)
+		if got := s.status().Topics; got.Refused != 3 {
+			t.Fatalf("%+v", got)
+		}
+		s.up.Change(func(o *twitch.PubSubOptions) { o.BadTopics = nil })
+		time.Sleep(time.Minute)
+		if got := s.status().Topics; got.Refused != 3 {
+			t.Fatalf("before anybody said so: %+v", got)
+		}
+		s.pool.Pardon()
+		s.confirmed(25, 10*time.Second)
+	})
+}
+
 func TestTopicsThatWereRefusedAreAskedForAgainWhenTheCredentialChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s secret

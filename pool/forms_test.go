@@ -132,7 +132,7 @@ func still(t *testing.T, change func(*Options)) (p *Pool, sink *memory, out *byt
 		t.Fatal(err)
 	}
 	for i := range p.opts.Conn.Connections {
-		p.conns = append(p.conns, conn.New(&p.opts.Conn, shard.Slot(i), p.news, time.Now()))
+		p.conns = append(p.conns, conn.New(&p.opts.Conn, p.connSettings, shard.Slot(i), p.news, time.Now()))
 		p.slots[i].Slot = shard.Slot(i)
 	}
 	return p, sink, out

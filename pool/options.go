@@ -87,12 +87,6 @@ func (o *Options) check() error {
 	if o.Sink == nil || o.Log == nil || o.Subject == nil || o.NoticeSubject == nil {
 		return errors.New("pool: a sink, a log and subjects are needed")
 	}
-	if o.TopicsPerConnection < 1 {
-		return errors.New("pool: topics per connection must be 1 or more")
-	}
-	if o.Overflow == Turns && o.Dwell <= 0 {
-		return errors.New("pool: where topics take turns, dwell must be positive")
-	}
 	o.Conn.Publisher = o.Sink
 	if n, ok := o.Conn.Protocol.(protocol.Narrator); ok {
 		o.Conn.Asides = make(map[shard.Topic]*topic.Topic)
@@ -106,5 +100,5 @@ func (o *Options) check() error {
 	if err := o.Conn.Check(); err != nil {
 		return fmt.Errorf("pool: %w", err)
 	}
-	return nil
+	return o.settings().check(o.Overflow)
 }

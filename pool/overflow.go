@@ -33,10 +33,11 @@ const (
 // nothing else, so whatever wants topics may ask it at any time.
 func (p *Pool) Fits(topics []shard.Wanted) error {
 	room := make(shard.Room, p.opts.Conn.Connections)
+	s := p.newest.Load()
 	for i := range room {
-		room[i] = p.opts.TopicsPerConnection
+		room[i] = s.TopicsPerConnection
 	}
-	placed, unplaced := shard.Assign(nil, topics, room, p.opts.Placement)
+	placed, unplaced := shard.Assign(nil, topics, room, s.Placement)
 	if len(unplaced) == 0 {
 		return nil
 	}
@@ -45,8 +46,8 @@ func (p *Pool) Fits(topics []shard.Wanted) error {
 }
 
 // turnEvery is how often the pool looks for turns that are over, while topics wait for theirs.
-func (o *Options) turnEvery() time.Duration {
-	return min(max(o.Dwell/10, time.Second), gatherTurns)
+func (s *Settings) turnEvery() time.Duration {
+	return min(max(s.Dwell/10, time.Second), gatherTurns)
 }
 
 // turnEnds is when a topic that has a place has had it for long enough.
@@ -72,14 +73,14 @@ func (p *Pool) rotate(now time.Time) (waits bool) {
 		case r.State == topic.Assigned && r.Reason == "" && p.slots[r.Slot].State == slots.Live:
 			room[r.Slot] = 0 // what it took on last is still to be asked for
 		case r.Priority != priority:
-		case r.State == topic.Unplaced && now.Sub(r.Since) >= p.opts.Dwell:
+		case r.State == topic.Unplaced && now.Sub(r.Since) >= p.settings.Dwell:
 			ready++
-		case r.HasPlace() && !now.Before(turnEnds(r, p.opts.Dwell)):
+		case r.HasPlace() && !now.Before(turnEnds(r, p.settings.Dwell)):
 			over = append(over, r)
 		}
 	}
 	slices.SortFunc(over, func(a, b *ledger.Record) int {
-		return cmp.Or(turnEnds(a, p.opts.Dwell).Compare(turnEnds(b, p.opts.Dwell)), cmp.Compare(a.Queued, b.Queued))
+		return cmp.Or(turnEnds(a, p.settings.Dwell).Compare(turnEnds(b, p.settings.Dwell)), cmp.Compare(a.Queued, b.Queued))
 	})
 	left := ready
 	for _, r := range over {
@@ -115,11 +116,11 @@ func (p *Pool) turning() (priority int, any bool) {
 // carries is how many topics each slot can exchange before the next look: half of the messages that its subscribe rate
 // allows in that time, two to a batch.
 func (p *Pool) carries() []int {
-	rate := p.opts.Conn.SubscribeRate
-	messages := float64(rate.N) * float64(p.opts.turnEvery()) / float64(rate.Per)
+	rate := p.settings.Conn.SubscribeRate
+	messages := float64(rate.N) * float64(p.settings.turnEvery()) / float64(rate.Per)
 	room := make([]int, len(p.slots))
 	for i := range room {
-		room[i] = max(1, int(messages/4)) * p.opts.Conn.SubscribeBatch
+		room[i] = max(1, int(messages/4)) * p.settings.Conn.SubscribeBatch
 	}
 	return room
 }

@@ -30,9 +30,9 @@ func (p *Pool) assign(now time.Time) {
 	}
 	room := p.room()
 	p.makeRoom(room)
-	next, unplaced := shard.Assign(p.assignment, p.ledger.Placeable(), room, p.opts.Placement)
+	next, unplaced := shard.Assign(p.assignment, p.ledger.Placeable(), room, p.settings.Placement)
 	p.assignment = next
-	p.unplace(unplaced, now)
+	p.unplace(unplaced, room, now)
 	orders := make([][]*ledger.Record, len(room))
 	for _, r := range p.ledger.Records() {
 		if slot, ok := next[r.Name]; ok {
@@ -55,7 +55,7 @@ func (p *Pool) assign(now time.Time) {
 	}
 	p.sayCapacity(room.Total(), now)
 	if p.opts.Overflow == Turns && p.short && p.turnAt.IsZero() {
-		p.turnAt = now.Add(p.opts.turnEvery())
+		p.turnAt = now.Add(p.settings.turnEvery())
 	}
 }
 
@@ -107,7 +107,7 @@ func (p *Pool) room() shard.Room {
 		}
 	}
 	for i := range room {
-		if room[i] = p.opts.TopicsPerConnection; p.full[i].capacity > 0 {
+		if room[i] = p.settings.TopicsPerConnection; p.full[i].capacity > 0 {
 			room[i] = min(room[i], max(p.full[i].capacity, confirmed[i]))
 		}
 	}
@@ -127,7 +127,7 @@ func (p *Pool) makeRoom(room shard.Room) {
 		if !r.HasPlace() || r.TurnOver || r.State == topic.Confirmed || p.fullNext(int(r.Slot)) {
 			continue
 		}
-		if placed[r.Slot] > room[r.Slot] {
+		if full := p.full[r.Slot].capacity; full > 0 && placed[r.Slot] > max(room[r.Slot], full) {
 			placed[r.Slot]--
 			p.assignment[r.Name] = -1 // no slot: it had a place, and needs another
 		}
@@ -136,7 +136,7 @@ func (p *Pool) makeRoom(room shard.Room) {
 
 // unplace takes the topics for which there is no room, most wanted first. Where they take turns it works out when each
 // one's comes: as many come at a time as there are places, and each batch of them stays for Dwell.
-func (p *Pool) unplace(topics []shard.Topic, now time.Time) {
+func (p *Pool) unplace(topics []shard.Topic, room shard.Room, now time.Time) {
 	turning, places := 0, 0
 	if p.opts.Overflow == Turns && len(topics) > 0 {
 		turning = p.ledger.Record(topics[0]).Priority
@@ -161,11 +161,13 @@ func (p *Pool) unplace(topics []shard.Topic, now time.Time) {
 			reason = "no slot has room"
 		case p.full[r.Slot].capacity > 0 && (r.State != topic.Confirmed || p.fullNext(int(r.Slot))):
 			reason = "the upstream takes no more topics on its connection, and no other has room"
+		case len(p.sent[r.Slot]) > room[r.Slot]:
+			reason = "there is room for fewer topics than before"
 		default:
 			reason = "a topic of higher priority took its place"
 		}
 		if places > 0 && r.Priority == turning {
-			next := now.Add(time.Duration(i/places+1) * p.opts.Dwell)
+			next := now.Add(time.Duration(i/places+1) * p.settings.Dwell)
 			reason = fmt.Sprintf("%s; its next turn comes at about %s", reason, next.UTC().Format(time.RFC3339))
 		}
 		p.ledger.Unplace(r, reason, over, now)

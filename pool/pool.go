@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"feedmux/internal/cause"
@@ -21,14 +22,16 @@ type Pool struct {
 	opts   Options
 	wantMu sync.Mutex // one sender at a time for wanted
 
-	wanted  chan []shard.Wanted // one slot, the newest wins
-	queries chan query          // unbuffered: whoever asks waits
-	news    chan slots.News     // unbuffered: conns wait for the pool, never the reverse
-	changed chan struct{}       // one slot: the credential changed, once or more
-	renewed chan struct{}       // one slot: connections are to be handed over
-	ended   chan struct{}       // closed when Run is about to return
+	wanted     chan []shard.Wanted // one slot, the newest wins
+	looks      chan func()         // unbuffered: whoever wants to look waits
+	news       chan slots.News     // unbuffered: conns wait for the pool, never the reverse
+	changed    chan struct{}       // one slot: the credential changed, once or more
+	renewed    chan struct{}       // one slot: connections are to be handed over
+	pardons    chan struct{}       // one slot: topics that were refused are to be asked for again
+	configured chan struct{}       // one slot: there are newer settings
+	ended      chan struct{}       // closed when Run is about to return
 
-	snapshots chan chan Snapshot // unbuffered; a reply has room, so the loop never waits
+	newest atomic.Pointer[Settings] // what it points to never changes
 
 	// Owned by Run.
 	conns      []*conn.Conn
@@ -41,7 +44,8 @@ type Pool struct {
 	assignment shard.Assignment
 	ledger     *ledger.Ledger
 	counters   Counters
-	newest     []shard.Wanted    // what was wanted last
+	settings   *Settings         // that count
+	listed     []shard.Wanted    // what was wanted last
 	refusals   int               // topics refused that were not logged yet
 	refusal    []any             // the first of them, for the log
 	assignAt   time.Time         // when to assign again; zero: not before something changes
@@ -55,12 +59,6 @@ type Pool struct {
 	endedAt    time.Time
 }
 
-// query asks the loop for a Status.
-type query struct {
-	ledger bool
-	reply  chan Status // room for one: the loop never waits
-}
-
 // never is far enough for a timer.
 const never = 24 * time.Hour
 
@@ -70,23 +68,27 @@ func New(o Options) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{
-		opts:    o,
-		wanted:  make(chan []shard.Wanted, 1),
-		queries: make(chan query),
-		news:    make(chan slots.News),
-		changed: make(chan struct{}, 1),
-		renewed: make(chan struct{}, 1),
-		ended:   make(chan struct{}),
+		opts:       o,
+		wanted:     make(chan []shard.Wanted, 1),
+		looks:      make(chan func()),
+		news:       make(chan slots.News),
+		changed:    make(chan struct{}, 1),
+		renewed:    make(chan struct{}, 1),
+		pardons:    make(chan struct{}, 1),
+		configured: make(chan struct{}, 1),
+		ended:      make(chan struct{}),
 
-		snapshots: make(chan chan Snapshot),
-		slots:     make([]SlotStatus, o.Conn.Connections),
-		sent:      make([][]*topic.Topic, o.Conn.Connections),
-		full:      make([]reduced, o.Conn.Connections),
-		words:     make([]words, o.Conn.Connections),
+		settings: o.settings(),
+		slots:    make([]SlotStatus, o.Conn.Connections),
+		sent:     make([][]*topic.Topic, o.Conn.Connections),
+		full:     make([]reduced, o.Conn.Connections),
+		words:    make([]words, o.Conn.Connections),
 		counters: Counters{
 			Dials: make(map[string]uint64), Disconnects: make(map[cause.Cause]uint64),
 		},
 	}
+	p.newest.Store(p.settings)
+	o.Conn.Share.SetBackoff(o.Conn.Backoff)
 	if o.Conn.Connections > 1 {
 		p.watches = make([]watch, o.Conn.Connections)
 	}
@@ -124,6 +126,9 @@ func (p *Pool) CredentialChanged() {
 // Renew hands every connection over to a new one. It never waits; any goroutine may call it.
 func (p *Pool) Renew() { raise(p.renewed) }
 
+// Pardon asks again for the topics that were refused, without waiting for their hour. It never waits; any goroutine may call it.
+func (p *Pool) Pardon() { raise(p.pardons) }
+
 func raise(signal chan<- struct{}) {
 	select {
 	case signal <- struct{}{}:
@@ -134,12 +139,31 @@ func raise(signal chan<- struct{}) {
 // Status asks the pool's loop what it knows; withLedger adds a line for each wanted topic. An error means that the loop
 // did not turn before ctx ended.
 func (p *Pool) Status(ctx context.Context, withLedger bool) (Status, error) {
-	q := query{ledger: withLedger, reply: make(chan Status, 1)}
+	s := Status{Feed: p.opts.Conn.Feed}
+	err := p.look(ctx, func() { s = p.status(withLedger) })
+	return s, err
+}
+
+// Topic asks the pool's loop for the line of one topic. It costs no look at the others. wanted is false for a topic that
+// nobody wants; an error means that the loop did not turn before ctx ended.
+func (p *Pool) Topic(ctx context.Context, name shard.Topic) (line TopicStatus, wanted bool, err error) {
+	err = p.look(ctx, func() {
+		if r := p.ledger.Record(name); r != nil {
+			line, wanted = r.Line(), true
+		}
+	})
+	return line, wanted, err
+}
+
+// look runs at in the loop, which it must not hold up, and returns after it. An error means that it did not run.
+func (p *Pool) look(ctx context.Context, at func()) error {
+	done := make(chan struct{})
 	select {
-	case p.queries <- q:
-		return <-q.reply, nil
+	case p.looks <- func() { at(); close(done) }:
+		<-done
+		return nil
 	case <-ctx.Done():
-		return Status{Feed: p.opts.Conn.Feed}, ctx.Err()
+		return ctx.Err()
 	}
 }
 
@@ -149,7 +173,7 @@ func (p *Pool) Status(ctx context.Context, withLedger bool) (Status, error) {
 func (p *Pool) Snapshot(ctx context.Context) (Snapshot, error) {
 	reply := make(chan Snapshot, 1)
 	select {
-	case p.snapshots <- reply:
+	case p.looks <- func() { reply <- p.ledger.Snapshot(time.Now()) }:
 		return <-reply, nil
 	case <-p.ended:
 		return p.ledger.Snapshot(p.endedAt), nil
@@ -164,7 +188,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	var conns sync.WaitGroup
 	begin := time.Now()
 	for i := range p.opts.Conn.Connections {
-		c := conn.New(&p.opts.Conn, shard.Slot(i), p.news, begin)
+		c := conn.New(&p.opts.Conn, p.connSettings, shard.Slot(i), p.news, begin)
 		p.slots[i] = SlotStatus{Slot: shard.Slot(i), State: slots.Closed, Since: begin}
 		p.conns = append(p.conns, c)
 		conns.Go(func() { c.Run(ctx) })
@@ -193,13 +217,18 @@ func (p *Pool) Run(ctx context.Context) error {
 			p.onNews(news, time.Now())
 		case <-p.changed:
 			p.onCredential(time.Now())
+		case <-p.pardons:
+			if !p.ending {
+				p.ledger.PardonAll(time.Now())
+				p.assign(time.Now())
+			}
 		case <-p.renewed:
 			p.renewals++
 			p.orderAll()
-		case q := <-p.queries:
-			q.reply <- p.status(q.ledger)
-		case reply := <-p.snapshots:
-			reply <- p.ledger.Snapshot(time.Now())
+		case <-p.configured:
+			p.onSettings(time.Now())
+		case look := <-p.looks:
+			look()
 		case <-timer.C:
 		case <-done:
 			done = nil
@@ -233,7 +262,7 @@ func (p *Pool) onTime(now time.Time) time.Time {
 	if !p.turnAt.IsZero() && !now.Before(p.turnAt) && p.assignAt.IsZero() {
 		p.turnAt = time.Time{}
 		if p.rotate(now) {
-			p.turnAt = now.Add(p.opts.turnEvery())
+			p.turnAt = now.Add(p.settings.turnEvery())
 		}
 	}
 	if !p.watchAt.IsZero() && !now.Before(p.watchAt) {
@@ -257,10 +286,10 @@ func (p *Pool) onTime(now time.Time) time.Time {
 }
 
 func (p *Pool) onWant(topics []shard.Wanted, now time.Time) {
-	if p.ending || p.newest != nil && slices.Equal(topics, p.newest) {
+	if p.ending || p.listed != nil && slices.Equal(topics, p.listed) {
 		return
 	}
-	p.newest = topics
+	p.listed = topics
 	p.ledger.Want(topics, now)
 	p.assign(now)
 }

@@ -32,8 +32,9 @@ type AccountStatus struct {
 	Name        string    `json:"name"`
 	Connections int       `json:"connections"` // sockets open or being opened
 	Limit       int       `json:"limit"`
-	Probing     bool      `json:"probing"`            // no connection lives: one slot at a time dials for all, the others wait as "dialing"
-	NextDial    time.Time `json:"next_dial,omitzero"` // nobody dials before: the upstream failed all, or asked for a pause
+	Probing     bool      `json:"probing"`            // no connection lives: one slot at a time dials for all, now or soon
+	NextDial    time.Time `json:"next_dial,omitzero"` // nobody dials before
+	Waits       string    `json:"waits,omitempty"`    // for people: why no slot of this feed that should be connected dials just now
 }
 
 // TopicCounts is how many wanted topics are in each state.
@@ -67,7 +68,9 @@ type SlotStatus struct {
 	Slot      shard.Slot  `json:"slot"`
 	State     slots.State `json:"state"`
 	Since     time.Time   `json:"since"`
-	Life      int         `json:"life"` // 0 before the first dial
+	Began     time.Time   `json:"began,omitzero"`     // when the life that serves was connected
+	Outdated  bool        `json:"outdated,omitempty"` // it was dialled with settings that have changed since
+	Life      int         `json:"life"`               // 0 before the first dial
 	Topics    int         `json:"topics"`
 	Confirmed int         `json:"confirmed"`
 	Events    uint64      `json:"events"`
@@ -124,7 +127,6 @@ func (p *Pool) status(withLedger bool) Status {
 	s := Status{
 		Feed: p.opts.Conn.Feed, Protocol: p.opts.Name, Account: AccountStatus{
 			Name: account.Name(), Connections: account.Connections(), Limit: account.Limit(),
-			Probing: p.opts.Conn.Share.Probing() && len(p.assignment) > 0,
 		},
 		Capacity: p.room().Total(),
 		Topics: TopicCounts{
@@ -135,15 +137,15 @@ func (p *Pool) status(withLedger bool) Status {
 		Dark:     p.ledger.Dark(),
 		Counters: p.counters,
 	}
-	if at := p.opts.Conn.Share.OpenAt(); at.After(time.Now()) {
-		s.Account.NextDial = at
-	}
+	p.dialling(&s.Account)
 	s.Counters.Dials, s.Counters.Disconnects = maps.Clone(p.counters.Dials), maps.Clone(p.counters.Disconnects)
 	s.Counters.Gaps, s.Counters.GapTime = gaps, Seconds(gapTime)
 	s.Counters.Skipped, s.Counters.Odd = make(map[string]uint64), make(map[string]uint64)
 	for i, c := range p.conns {
 		t := c.Tally()
-		s.Slots[i].Events, s.Slots[i].LastFrame = t.Events, c.LastFrame()
+		serving := c.Serving()
+		s.Slots[i].Events, s.Slots[i].LastFrame = t.Events, serving.LastFrame
+		s.Slots[i].Began, s.Slots[i].Outdated = serving.Began, serving.Outdated
 		s.Counters.Events += t.Events
 		if t.LastEvent.After(s.Counters.LastEvent) {
 			s.Counters.LastEvent = t.LastEvent
@@ -164,4 +166,24 @@ func (p *Pool) status(withLedger bool) Status {
 		s.Ledger = p.ledger.Lines()
 	}
 	return s
+}
+
+// dialling says whether a slot is to find out whether the upstream is there at all, and why none dials that should, until when.
+func (p *Pool) dialling(a *AccountStatus) {
+	share, n := p.opts.Conn.Share, make(map[slots.State]int)
+	for i := range p.slots {
+		n[p.slots[i].State]++
+	}
+	a.Probing = n[slots.Waiting]+n[slots.Dialing]+n[slots.Opening] > 0 && share.Probing()
+	why, until := share.Waits()
+	a.NextDial = until
+	switch {
+	case n[slots.Waiting]+n[slots.Dialing] > 0 && why != "":
+		a.Waits = string(why)
+	case n[slots.Dialing] > 0: // it does
+	case n[slots.Waiting] > 0:
+		a.Waits = "backoff"
+	case n[slots.Parked] > 0:
+		a.Waits = "the credential was refused"
+	}
 }

@@ -31,6 +31,7 @@ type walk struct {
 	*scene
 	r    *rand.Rand
 	gate gate
+	room int // topics on a connection, now
 }
 
 // A random walk through faults and wishes. After each step the books must be in order, and when all is quiet again the
@@ -62,7 +63,7 @@ func TestWhateverHappensTheLedgerSaysWhatTheUpstreamDoes(t *testing.T) {
 }
 
 func setOut(t *testing.T, seed uint64) *walk {
-	w := &walk{r: rand.New(rand.NewPCG(seed, seed))}
+	w := &walk{r: rand.New(rand.NewPCG(seed, seed)), room: walkTopics}
 	o := twitch.PubSubOptions{
 		Options:             upstream.Options{Seed: seed, Rate: 2, Connections: walkSlots},
 		TopicsPerConnection: walkTopics, BadTopics: []string{"bad.*"},
@@ -99,7 +100,7 @@ func (w *walk) wishes() (list []shard.Wanted) {
 
 // step does one thing, or a few that the conns may not see one by one.
 func (w *walk) step() {
-	switch w.r.IntN(12) {
+	switch w.r.IntN(14) {
 	case 0, 1, 2:
 		w.wish()
 	case 3, 4: // conns that are stuck in a write see the last wish only
@@ -121,6 +122,8 @@ func (w *walk) step() {
 		if w.up.Open() > 0 {
 			w.up.ResetAll()
 		}
+	case 9:
+		w.reload()
 	default:
 		w.strike()
 	}
@@ -133,6 +136,20 @@ func (w *walk) wish() {
 		if w.r.IntN(2) == 0 {
 			synctest.Wait()
 		}
+	}
+}
+
+// reload changes settings, of all connections or of those to come.
+func (w *walk) reload() {
+	w.room = 1 + w.r.IntN(walkTopics)
+	w.configure(func(s *Settings) {
+		s.TopicsPerConnection, s.Placement = w.room, []shard.Placement{shard.Pack, shard.Spread}[w.r.IntN(2)]
+		s.Conn.SubscribeBatch = 1 + w.r.IntN(10)
+		s.Conn.PingInterval = time.Duration(20+w.r.IntN(40)) * time.Second
+		s.Conn.Backoff.Max = time.Duration(10+w.r.IntN(120)) * time.Second
+	})
+	if w.r.IntN(2) == 0 {
+		w.pool.Renew()
 	}
 }
 
@@ -185,7 +202,7 @@ func (w *walk) check() {
 		w.t.Errorf("%d lines for %d topics; %d are dark, counted %d", len(got.Ledger), got.Topics.Wanted, dark, got.Dark)
 	}
 	for _, slot := range got.Slots {
-		if n := onSlot[slot.Slot]; n > walkTopics || slot.Confirmed > 0 && slot.State != slots.Live && slot.State != slots.Leaving {
+		if n := onSlot[slot.Slot]; n > w.room || slot.Confirmed > 0 && slot.State != slots.Live && slot.State != slots.Leaving {
 			w.t.Errorf("%d topics on slot %+v", n, slot)
 		}
 	}
@@ -233,7 +250,7 @@ func (w *walk) arrive() {
 			w.t.Errorf("after 12 quiet minutes: %+v", line)
 		}
 	}
-	most := min(got.Topics.Wanted-got.Topics.Refused, walkSlots*walkTopics)
+	most := min(got.Topics.Wanted-got.Topics.Refused, walkSlots*w.room)
 	if n := got.Topics.Confirmed; n != most || n != len(listening) {
 		w.t.Errorf("%d of %d topics are confirmed, and the upstream sends %d", n, most, len(listening))
 	}

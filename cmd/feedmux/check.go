@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,7 @@ const defaultConfig = "/etc/feedmux/config.toml"
 
 func checkCommand() *cobra.Command {
 	var path string
-	var asJSON bool
+	var asJSON, explained bool
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Check a configuration and print what it would do",
@@ -24,12 +25,23 @@ func checkCommand() *cobra.Command {
 connections that they need, what would be left without a place, how long until all
 are confirmed under the dial budget, and a sample subject. It opens no connection.
 
+With --explain it prints every value that counts instead: those of the file and
+those that are defaults, where each is from, and whether a reload makes a change of
+it count now, for the next life of a connection, or only after a restart. It shows
+no secret.
+
 A bad configuration gets all of its problems at once, each with its line and key,
 and exit code 78.`,
-		Example: "  feedmux check --config config.toml",
+		Example: "  feedmux check --config config.toml\n  feedmux check --explain --config config.toml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			out := c.OutOrStdout()
 			cfg, err := loadConfig(path)
+			if err != nil && asJSON {
+				if err := printJSON(out, map[string]any{"config": path, "problems": problemsOf(path, err)}); err != nil {
+					return failed(err)
+				}
+			}
 			if err != nil {
 				return failed(err)
 			}
@@ -37,11 +49,15 @@ and exit code 78.`,
 			if err != nil {
 				return failed(err)
 			}
-			out := c.OutOrStdout()
 			if asJSON {
-				enc := json.NewEncoder(out)
-				enc.SetIndent("", "  ")
-				return failed(enc.Encode(map[string]any{"config": path, "feeds": plans}))
+				answer := map[string]any{"config": path, "feeds": plans}
+				if explained {
+					answer["values"] = cfg.Values()
+				}
+				return failed(printJSON(out, answer))
+			}
+			if explained {
+				return failed(explain(out, cfg.Values()))
 			}
 			fmt.Fprintf(out, "%s is good.\n", path)
 			for _, p := range plans {
@@ -54,8 +70,37 @@ and exit code 78.`,
 		},
 	}
 	c.Flags().StringVarP(&path, "config", "c", defaultConfig, "the configuration `file`")
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, of problems too")
+	c.Flags().BoolVar(&explained, "explain", false, "print every value that counts, and where it is from")
 	return c
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// problem is one mistake in a configuration, as JSON has it.
+type problem struct {
+	File string `json:"file"`
+	Line int    `json:"line"` // 0: the whole file
+	Key  string `json:"key"`  // "": its syntax, or the whole file
+	Text string `json:"text"`
+}
+
+// problemsOf are those that err, an error of loadConfig of the file at path, is made of.
+func problemsOf(path string, err error) []problem {
+	var all config.Problems
+	if !errors.As(err, &all) {
+		return []problem{{File: path, Text: err.Error()}}
+	}
+	list := make([]problem, len(all))
+	for i, p := range all {
+		list[i] = problem{p.File, p.Line, p.Key, p.Message}
+	}
+	return list
 }
 
 // loadConfig reads and checks a configuration against all that feedmux can do. Whatever is wrong with it, only somebody

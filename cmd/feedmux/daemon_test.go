@@ -256,7 +256,7 @@ max = "10ms"
 func TestTwoDaemonsCannotShareAStateDirectory(t *testing.T) {
 	d, _ := startDaemon(t, "[nats.embedded]\nlisten = \"\"\n[http]\nlisten = \"\"\n"+
 		"[[feed]]\nname = \"a\"\nprotocol = \"twitch-pubsub\"\nurl = \"ws://127.0.0.1:1\"\ntopics = [\"raid.1\"]\n")
-	if _, err := newDaemon(d.Config, d.Dir, d.Log); !errors.Is(err, state.ErrLocked) || !strings.Contains(err.Error(), d.Dir) {
+	if _, err := newDaemon(daemon.Options{Config: d.Config, Dir: d.Dir, Log: d.Log}); !errors.Is(err, state.ErrLocked) || !strings.Contains(err.Error(), d.Dir) {
 		t.Errorf("got %v, want an error that names the directory", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"feedmux/internal/config"
+	"feedmux/internal/daemon"
 	"feedmux/internal/dialects"
 	"feedmux/internal/sim/twitch"
 )
@@ -93,9 +94,9 @@ func demo(ctx context.Context, out, errOut io.Writer, o demoOptions) error {
 	}
 	log := slog.New(slog.DiscardHandler)
 	if o.verbose {
-		log = newLogger(errOut, cfg.Log)
+		log, _ = newLogger(errOut, cfg.Log)
 	}
-	d, err := newDaemon(cfg, state, log)
+	d, err := newDaemon(daemon.Options{Config: cfg, Dir: state, Log: log})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,7 +49,7 @@ topics = ["raid.1"]
 		}
 	}
 	// Some appear only once something has happened; what appears at once must not be made up.
-	if len(shown) < 12 || len(described) != 22 {
+	if len(shown) < 12 || len(described) != 23 {
 		t.Errorf("%d metrics shown, %d described: %v", len(shown), len(described), described)
 	}
 
@@ -64,9 +66,39 @@ topics = ["raid.1"]
 	for _, r := range sink.Reasons() {
 		values = append(values, string(r))
 	}
+	values = append(values, wordsOfReaders(t)...)
 	for _, v := range values {
 		if !strings.Contains(string(page), "`"+v+"`") {
 			t.Errorf("the value %s is not on the page", v)
 		}
 	}
+}
+
+// wordsOfReaders is the reasons and kinds that protocols and readers count under. Each has its own, and no list of all
+// exists but in their sources.
+func wordsOfReaders(t *testing.T) []string {
+	t.Helper()
+	word := regexp.MustCompile(`\b(?:skip|odd)[A-Z]\w* += "(\w+)"|\bTally\.Skip\("(\w+)"\)`)
+	var words []string
+	for _, dir := range []string{"protocol", "reader", "resume"} {
+		err := filepath.WalkDir("../../internal/"+dir, func(name string, _ fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			for _, m := range word.FindAllStringSubmatch(string(text), -1) {
+				words = append(words, m[1]+m[2])
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, known := range []string{"unknown_nonce", "high_below_low", "late", "left_out"} {
+		if !slices.Contains(words, known) {
+			t.Errorf("%s was not found in the sources: words are declared in another way now", known)
+		}
+	}
+	return words
 }

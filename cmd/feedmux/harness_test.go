@@ -428,7 +428,7 @@ func startDaemonIn(t *testing.T, text, dir string) (d *daemon.Daemon, end func()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err = newDaemon(cfg, dir, slog.New(slog.DiscardHandler))
+	d, err = newDaemon(daemon.Options{Config: cfg, Dir: dir, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

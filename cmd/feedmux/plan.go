@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +15,6 @@ import (
 	"feedmux/internal/daemon"
 	"feedmux/internal/dialects"
 	"feedmux/internal/protocol"
-	"feedmux/internal/secret"
 	"feedmux/shard"
 )
 
@@ -36,6 +36,7 @@ type plan struct {
 	Subject     string      `json:"sample_subject"`
 	Reserve     int         `json:"reserve,omitempty"`        // connections kept back for hand-over
 	Share       bool        `json:"shares_account,omitempty"` // the account is other feeds' too
+	Apart       []string    `json:"counted_apart,omitempty"`  // what the upstream counts the feeds of the account by, where it is more than one
 	Dwell       string      `json:"dwell,omitempty"`          // how long a turn is, where topics take turns
 	MaxAge      string      `json:"max_age,omitempty"`        // at which connections are handed over
 	Refused     []string    `json:"refused,omitempty"`        // topics that cannot be asked for as things are, each with its reason
@@ -63,7 +64,27 @@ func planOf(c *config.Config) ([]plan, error) {
 			p.Seconds = last.Seconds()
 		}
 	}
+	apart := countedApart(c)
+	for i, f := range c.Feeds {
+		plans[i].Apart = apart[f.Shared]
+	}
 	return plans, nil
+}
+
+// countedApart are, for each account whose feeds the upstream counts apart, the names that it does so by.
+func countedApart(c *config.Config) map[*config.Account][]string {
+	names := make(map[*config.Account][]string)
+	for _, f := range c.Feeds {
+		d, err := dialects.Of(f)
+		if err != nil || f.Shared == nil || d.Account == nil {
+			continue
+		}
+		if name := d.Account(f); !slices.Contains(names[f.Shared], name) {
+			names[f.Shared] = append(names[f.Shared], name)
+		}
+	}
+	maps.DeleteFunc(names, func(_ *config.Account, by []string) bool { return len(by) == 1 })
+	return names
 }
 
 func planFeed(f *config.Feed) (plan, error) {
@@ -129,8 +150,8 @@ func planFeed(f *config.Feed) (plan, error) {
 	for _, topics := range load {
 		p.asking = max(p.asking, asking(d, f, proto.Limits(), topics))
 	}
-	if source := (secret.Source{File: f.Auth.File, Env: f.Auth.Env}); source != (secret.Source{}) {
-		if _, err := secret.New(source, nil).Value(); err != nil {
+	if f.Auth.IsSet() {
+		if err := daemon.SecretSource(f).Check(); err != nil {
 			p.NoSecret = err.Error()
 		}
 	}
@@ -202,6 +223,10 @@ func (p plan) print(w io.Writer) error {
 			"; none is left for hand-over, so each has a short gap every %s (limits.reserve = 1 avoids that)", p.MaxAge)
 	}
 	row("connections", "%s", connections)
+	if p.Apart != nil {
+		row("account", "%s is shared by choice: the upstream counts its feeds apart (%s), so each could have an account of its own",
+			p.Account, strings.Join(p.Apart, ", "))
+	}
 	row("confirmed", "all after about %s at a dial rate of %s",
 		time.Duration(p.Seconds*float64(time.Second)).Round(100*time.Millisecond), p.DialRate)
 	if p.Subject != "" {

@@ -40,7 +40,11 @@ log, status and notices, and goes on trying. A bad configuration is exit code 78
 			if err != nil {
 				return failed(err)
 			}
-			d, err := newDaemon(cfg, dir, newLogger(c.ErrOrStderr(), cfg.Log))
+			log, level := newLogger(c.ErrOrStderr(), cfg.Log)
+			d, err := newDaemon(daemon.Options{
+				Config: cfg, Dir: dir, RuntimeDir: os.Getenv("RUNTIME_DIRECTORY"), Log: log, Level: level,
+				Load: func() (*config.Config, error) { return loadConfig(path) },
+			})
 			if err != nil {
 				return failed(err)
 			}
@@ -94,13 +98,14 @@ func sayPlan(d *daemon.Daemon) {
 	}
 }
 
-// answerHangups says that a reload is not to be had, until ctx ends: unanswered, the signal would end the daemon without
-// a word.
+// answerHangups reloads at each SIGHUP, until ctx ends. What comes of it is in the log.
 func answerHangups(d *daemon.Daemon, ctx context.Context, hangup <-chan os.Signal) {
 	for {
 		select {
 		case <-hangup:
-			d.Log.Warn("SIGHUP: there is no reload yet; restart to read the configuration anew")
+			if _, err := d.Reload(ctx, "SIGHUP"); err != nil && ctx.Err() == nil {
+				d.Log.Error("the reload failed", "error", err)
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -154,8 +159,9 @@ func feedWatchdog(d *daemon.Daemon, ctx context.Context) {
 }
 
 // newDaemon makes the daemon with every protocol there is.
-func newDaemon(cfg *config.Config, dir string, log *slog.Logger) (*daemon.Daemon, error) {
-	return daemon.New(daemon.Options{Config: cfg, Dir: dir, Log: log, Version: version(), Dialects: dialects.Daemon()})
+func newDaemon(o daemon.Options) (*daemon.Daemon, error) {
+	o.Version, o.Dialects, o.LoadOptions = version(), dialects.Daemon(), dialects.LoadOptions()
+	return daemon.New(o)
 }
 
 // stateDir is where the daemon keeps what must outlive it.

@@ -24,7 +24,7 @@ type Options struct {
 	Dials       limiter.Window  // how many dials may count at any moment
 	InFlight    int             // how many may be under way
 	Hold        time.Duration   // how long a place stays taken after a close that the peer did not answer
-	Backoff     limiter.Backoff // between probes, while no life of the account is live
+	Backoff     limiter.Backoff // between probes, while no life of the account is live: of shares that have no other
 	Seed        uint64          // of the chance in it
 	Journal     Journal         // keeps dial times over restarts; nil: they are not kept
 }
@@ -41,6 +41,7 @@ type Account struct {
 	dials    *limiter.Budget
 	waiting  []*waiter
 	timer    *time.Timer // when to look again for somebody who may have a turn; nil before the first
+	budgetAt time.Time   // the budget let no dial begin before, when it was last asked
 	resumeAt time.Time   // no dial before: the upstream asked for it
 	roomAt   time.Time   // no dial before: the upstream has no room for us
 	crowded  int         // dials in a row that it refused because of too many connections
@@ -109,7 +110,10 @@ func (a *Account) Join(feed string, connections int) (*Share, error) {
 		return nil, fmt.Errorf("giving feed %s a share of account %s: %d connections of %d, of which %d are given away",
 			feed, a.name, connections, a.limit, others)
 	}
-	s := &Share{account: a, index: len(a.shares), limit: connections, handing: make(map[shard.Slot]bool), probed: make(map[shard.Slot]int)}
+	s := &Share{
+		account: a, index: len(a.shares), limit: connections, backoff: a.backoff,
+		handing: make(map[shard.Slot]bool), probed: make(map[shard.Slot]int),
+	}
 	a.shares = append(a.shares, s)
 	return s, nil
 }
@@ -125,6 +129,7 @@ type Share struct {
 	held    int                 // of these, without a socket that we know of
 	handing map[shard.Slot]bool // slots that have two places for a hand-over
 	probed  map[shard.Slot]int  // each slot's newest probe, counted in the account from one
+	backoff limiter.Backoff     // how long the account waits after a probe of this share; without the failures, which are the account's
 }
 
 // Account is whose share it is.
@@ -132,6 +137,15 @@ func (s *Share) Account() *Account { return s.account }
 
 // Limit is how many sockets the feed may have at most.
 func (s *Share) Limit() int { return s.limit }
+
+// SetBackoff says how long the account waits after probes of this share that fail from now on. A wait that is under way goes
+// on, and the failures so far still count.
+func (s *Share) SetBackoff(b limiter.Backoff) {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.backoff.Change(b)
+}
 
 // Probing says whether no life of the account is live, so that one dials at a time.
 func (s *Share) Probing() bool {

@@ -153,6 +153,7 @@ func (a *Account) overLocked(t *Seat, e End) {
 		a.fresh--
 		e.Lived = 0
 	}
+	a.backoff.Change(t.share.backoff)
 	switch {
 	case !e.Failed || a.live > 0:
 		a.backoff.Ended(e.Lived)

@@ -93,6 +93,7 @@ func (a *Account) grantLocked() {
 				w.turn <- a.seatLocked(w, dialled)
 				continue
 			}
+			a.budgetAt = time.Now().Add(wait)
 		}
 		if wait > 0 { // else the end of an attempt helps
 			a.timer = time.AfterFunc(wait, a.again)

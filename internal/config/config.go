@@ -3,8 +3,10 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"time"
 
+	"feedmux/internal/config/forms"
 	"feedmux/internal/config/strict"
 )
 
@@ -15,6 +17,8 @@ type Config struct {
 	Log      Log
 	Accounts []*Account // those with a table of their own, in the order of their names; each has a feed
 	Feeds    []*Feed    // in the order of the file
+
+	origin *origin // where it came from, for Values and WithTopics
 }
 
 // NATS is where events are published, and how.
@@ -25,12 +29,28 @@ type NATS struct {
 	Delivery string // "core"
 	Headers  string // "none", "minimal" or "full"
 	Embedded EmbeddedNATS
+
+	// At most one way to log in: the files, which hold secrets and may be missing now, or credentials in URL.
+	CredsFile    string
+	NKeyFile     string
+	User         string // with PasswordFile
+	PasswordFile string
+	TokenFile    string
+	TLS          NATSTLS
+
+	// Context is the name of a context of the nats command, which then says the servers, the login and TLS. "" is none.
+	Context string
 }
 
 // IsEmbedded says that the daemon is its own NATS server.
-func (n *NATS) IsEmbedded() bool { return n.URL == embedded }
+func (n *NATS) IsEmbedded() bool { return n.URL == forms.Embedded && n.Context == "" }
 
-const embedded = "embedded"
+// NATSTLS is how TLS is spoken to servers that are not embedded. Names of files are "" where there is none.
+type NATSTLS struct {
+	CAFile            string // in place of the system's authorities; it held a certificate when it was loaded
+	CertFile, KeyFile string // what the daemon shows of itself: both or neither
+	First             bool   // before the server says anything
+}
 
 // EmbeddedNATS is the server in the process; it is used only where NATS.IsEmbedded.
 type EmbeddedNATS struct {
@@ -63,36 +83,32 @@ type Account struct {
 
 // Feed is one upstream.
 type Feed struct {
-	Key        string // its path in the file, such as feed[0]
-	Name       string // one token of a subject: a-z, 0-9, _ and -
-	Protocol   string
-	URL        string        // ws:// or wss://; may hold secrets: show it with RedactURL
-	Account    string        // what the upstream counts connections by; no secret
-	Shared     *Account      // what Account is the name of; nil: the account is this feed's alone, and called as the protocol says
-	Topics     []Topic       // of the file, then of TopicsFile, each name once
-	TopicsFile string        // resolved against the configuration's folder; "" is none
-	Subject    string        // a template, such as feed.{feed}.{topic}; its form is for LoadOptions.Check to judge
-	Payload    string        // what is published of what the upstream sent: the "event", or the whole "frame" around it
-	Overflow   string        // of topics past Limits.Capacity: "park", "turns" or "reject", with which there are none
-	Dwell      time.Duration // with turns: how long a topic keeps its place
-	Placement  string        // "pack" or "spread"
-	MaxMessage int           // bytes
-	MaxAge     time.Duration // hand connections over at about this age; 0 is never
-	Limits     Limits
-	Dial       Dial
-	Ping       Ping
-	Backoff    Backoff
-	Auth       Secret
-	Options    map[string]any // the protocol's own keys, as decoded from TOML; never nil
-}
-
-// Topic is a wanted topic. Where one is listed more than once, the first place and the highest priority count, and the
-// first one with options, which has the Place too: other options in another place are a problem.
-type Topic struct {
-	Name     string
-	Priority int            // higher is more wanted
-	Options  map[string]any // the protocol's own keys, as decoded from TOML; nil: there are none
-	Place    Place
+	Key          string // its path in the file, such as feed[0]
+	Name         string // one token of a subject: a-z, 0-9, _ and -
+	Protocol     string
+	URL          string        // ws:// or wss://; may hold secrets: show it with RedactURL
+	Account      string        // what the upstream counts connections by; no secret
+	Shared       *Account      // what Account is the name of; nil: the account is this feed's alone, and called as the protocol says
+	Listed       []Topic       // of the configuration, as they stand there
+	FromFile     []Topic       // of TopicsFile, as they stand there
+	Topics       []Topic       // Listed and then FromFile, merged: each name once
+	TopicsFile   string        // resolved against the configuration's folder; "" is none
+	Subject      string        // a template, such as feed.{feed}.{topic}; its form is for LoadOptions.Check to judge
+	Payload      string        // what is published of what the upstream sent: the "event", or the whole "frame" around it
+	Overflow     string        // of topics past Limits.Capacity: "park", "turns" or "reject", with which there are none
+	Dwell        time.Duration // with turns: how long a topic keeps its place
+	Placement    string        // "pack" or "spread"
+	MaxMessage   int           // bytes
+	MaxAge       time.Duration // hand connections over at about this age; 0 is never
+	Limits       Limits
+	Dial         Dial
+	Ping         Ping
+	Backoff      Backoff
+	Auth         Secret
+	Proxy        string     // http:// or socks5://, with a port; "env": what the environment says; "": none. Show it with RedactURL
+	LocalAddress netip.Addr // to dial from; the zero Addr is any
+	TLS          TLS
+	Options      map[string]any // the protocol's own keys, as decoded from TOML; never nil
 }
 
 // Limits are how much of the upstream a feed may use.
@@ -130,12 +146,23 @@ type Backoff struct {
 	Settle time.Duration // a connection that was live for so long makes the backoff start over
 }
 
-// Secret says where a secret is kept: at most one of its fields is set. What it names may be missing or change at any
-// time.
-type Secret struct {
-	File string // resolved against the configuration's folder
-	Env  string // name of an environment variable
+// TLS is how a feed's upstream is verified. Nothing turns verification off.
+type TLS struct {
+	CAFile     string // in place of the system's authorities; it held a certificate when it was loaded; "" is none
+	ServerName string // that the certificate must be for; "" is the host of the URL
 }
+
+// Secret says where a secret is kept: at most one of File, Env and Command is set. What it names may be missing or change
+// at any time.
+type Secret struct {
+	File          string        // resolved against the configuration's folder
+	Env           string        // name of an environment variable
+	Command       []string      // the program and its arguments; it prints the secret
+	RefreshBefore time.Duration // how long before its end a new one is wanted, where its end is known
+}
+
+// IsSet says that there is a place for a secret.
+func (s Secret) IsSet() bool { return s.File != "" || s.Env != "" || len(s.Command) > 0 }
 
 // What Feed.Payload may be.
 const (
@@ -168,7 +195,7 @@ func (r Rate) String() string { return fmt.Sprintf("%d/%s", r.N, strict.FormatDu
 func defaults() *Config {
 	return &Config{
 		NATS: NATS{
-			URL:      embedded,
+			URL:      forms.Embedded,
 			Name:     "feedmux",
 			Buffer:   16 * strict.MiB,
 			Delivery: "core",
@@ -201,6 +228,14 @@ func newFeed(key string, p Protocol) *Feed {
 		Dial:    Dial{Rate: usualDials(), InFlight: 1, Timeout: 15 * time.Second},
 		Ping:    Ping{Interval: p.Ping, Jitter: 0.1, Timeout: min(10*time.Second, p.Ping/2)},
 		Backoff: Backoff{Base: time.Second, Max: cmp.Or(p.BackoffMax, 2*time.Minute), Settle: time.Minute},
+		Auth:    Secret{RefreshBefore: cmp.Or(p.RefreshBefore, 5*time.Minute)},
 		Options: map[string]any{},
 	}
 }
+
+// RedactURL is raw without what may be secret in it: user and password, query, fragment. What cannot be read as a URL
+// is shown only as far as its scheme.
+func RedactURL(raw string) string { return strict.RedactURL(raw) }
+
+// RedactURLs is RedactURL for URLs separated by commas.
+func RedactURLs(raw string) string { return strict.RedactURLs(raw) }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -67,7 +68,20 @@ func options() LoadOptions {
 	}
 }
 
+func topicAt(name string, priority int, options map[string]any, at Place) Topic {
+	return Topic{Name: name, Priority: priority, Options: options, Place: at}
+}
+
 func place(file string, line int, key string) Place { return Place{File: file, Line: line, Key: key} }
+
+// counts is c with what counts alone: not where it came from.
+func counts(c *Config) *Config {
+	c.origin = nil
+	for _, f := range c.Feeds {
+		f.Listed, f.FromFile = nil, nil
+	}
+	return c
+}
 
 func mustParse(t *testing.T, text string) *Config {
 	t.Helper()
@@ -127,17 +141,18 @@ func TestDefaults(t *testing.T) {
 		Feeds: []*Feed{{
 			Key: "feed[0]", Name: "twitch", Protocol: "twitch-pubsub",
 			URL: "wss://pubsub-edge.twitch.tv", Account: "wss://pubsub-edge.twitch.tv",
-			Topics:   []Topic{{"raid.1", 0, nil, place("minimal.good.toml", 4, "feed[0].topics[0]")}},
+			Topics:   []Topic{topicAt("raid.1", 0, nil, place("minimal.good.toml", 4, "feed[0].topics[0]"))},
 			Overflow: "park", Dwell: time.Minute,
 			Subject: "feed.{feed}.{topic}", Payload: "event", Placement: "pack", MaxMessage: 1 << 20,
 			Limits:  Limits{10, 50, 0, 10 * time.Second, 20, Rate{10, time.Second}},
 			Dial:    Dial{Rate{1, 2 * time.Second}, 1, 15 * time.Second},
 			Ping:    Ping{45 * time.Second, 0.1, 10 * time.Second, 0},
 			Backoff: Backoff{time.Second, 2 * time.Minute, time.Minute},
+			Auth:    Secret{RefreshBefore: 5 * time.Minute},
 			Options: map[string]any{},
 		}},
 	}
-	if !reflect.DeepEqual(c, want) {
+	if !reflect.DeepEqual(counts(c), want) {
 		t.Errorf("got  %+v %+v\nwant %+v %+v", c, c.Feeds[0], want, want.Feeds[0])
 	}
 	if !c.NATS.IsEmbedded() {
@@ -156,7 +171,8 @@ func TestEveryKeyArrivesWhereItBelongs(t *testing.T) {
 	want := &Config{
 		NATS: NATS{
 			URL: "nats://a:4222, tls://b:4222", Name: "mux", Buffer: 1 << 30, Delivery: "core", Headers: "full",
-			Embedded: EmbeddedNATS{StoreDir: "/var/lib/nats"},
+			Embedded: EmbeddedNATS{StoreDir: "/var/lib/nats"}, User: "mux", PasswordFile: "secrets/password",
+			TLS: NATSTLS{CAFile: "ca.pem", CertFile: "cert.pem", KeyFile: "key.pem", First: true},
 		},
 		HTTP:     HTTP{Listen: ":8080", Ready: 1, Pprof: true},
 		Log:      Log{Level: "debug", Format: "json"},
@@ -165,12 +181,12 @@ func TestEveryKeyArrivesWhereItBelongs(t *testing.T) {
 			Key: "feed[0]", Name: "twitch", Protocol: "twitch-pubsub",
 			URL: "wss://127.0.0.1:8443/v1?key=1", Account: "wss://127.0.0.1:8443/v1?key=1",
 			Topics: []Topic{
-				{"raid.1", 0, nil, place(file, 26, "feed[0].topics[0]")},
-				{"raid.2", 5, nil, place(file, 27, "feed[0].topics[1]")},
-				{"raid.3", 0, nil, place(file, 28, "feed[0].topics[2]")},
-				{"raid.4", 0, nil, place("topics.txt", 4, "feed[0].topics_file")},
-				{"has#inside", 0, nil, place("topics.txt", 5, "feed[0].topics_file")},
-				{"raid.6", 0, nil, place("topics.txt", 7, "feed[0].topics_file")},
+				topicAt("raid.1", 0, nil, place(file, 29, "feed[0].topics[0]")),
+				topicAt("raid.2", 5, nil, place(file, 30, "feed[0].topics[1]")),
+				topicAt("raid.3", 0, nil, place(file, 31, "feed[0].topics[2]")),
+				topicAt("raid.4", 0, nil, place("topics.txt", 4, "feed[0].topics_file")),
+				topicAt("has#inside", 0, nil, place("topics.txt", 5, "feed[0].topics_file")),
+				topicAt("raid.6", 0, nil, place("topics.txt", 7, "feed[0].topics_file")),
 			},
 			TopicsFile: "topics.txt", Overflow: "turns", Dwell: time.Second, MaxAge: 30 * 24 * time.Hour,
 			Subject: "live.{feed}.{topic}.x", Payload: "frame", Placement: "spread", MaxMessage: 500_000,
@@ -178,7 +194,9 @@ func TestEveryKeyArrivesWhereItBelongs(t *testing.T) {
 			Dial:    Dial{Rate{10, 500 * time.Millisecond}, 3, time.Second},
 			Ping:    Ping{20 * time.Second, 0.5, 10 * time.Second, 90 * time.Second},
 			Backoff: Backoff{2 * time.Second, 2 * time.Second, time.Millisecond},
-			Auth:    Secret{File: "secrets/token"},
+			Auth:    Secret{File: "secrets/token", RefreshBefore: time.Hour},
+			Proxy:   "socks5://user:hidden@proxy:1080", LocalAddress: netip.MustParseAddr("192.0.2.7"),
+			TLS:     TLS{CAFile: "ca.pem", ServerName: "twitch.example"},
 			Options: map[string]any{"auth_topics": []any{"raid.*"}, "deep": map[string]any{"er": int64(1)}},
 		}, {
 			Key: "feed[1]", Name: "other", Protocol: "elsewhere", URL: "ws://h", Account: "shared", Shared: shared,
@@ -188,11 +206,12 @@ func TestEveryKeyArrivesWhereItBelongs(t *testing.T) {
 			Dial:    Dial{Rate{2, time.Second}, 2, 15 * time.Second},
 			Ping:    Ping{25 * time.Second, 0.1, 10 * time.Second, 0},
 			Backoff: Backoff{time.Second, 2 * time.Minute, time.Minute},
-			Auth:    Secret{Env: "TOKEN"},
+			Auth:    Secret{Env: "TOKEN", RefreshBefore: 5 * time.Minute},
+			Proxy:   "env", LocalAddress: netip.MustParseAddr("::1"),
 			Options: map[string]any{},
 		}},
 	}
-	if !reflect.DeepEqual(c, want) {
+	if !reflect.DeepEqual(counts(c), want) {
 		t.Errorf("got  %+v %+v %+v\nwant %+v %+v %+v", c, c.Feeds[0], c.Feeds[1], want, want.Feeds[0], want.Feeds[1])
 	}
 }
@@ -256,9 +275,9 @@ protocol = "twitch-pubsub"
 topics = ["a", "b", "c", "d", "b"]
 overflow = "reject"
 limits = { connections = 3, reserve = 1, topics_per_connection = 2 }
-max_age = "1s"
+max_age = "10s"
 `)
-	if f := c.Feeds[0]; f.Limits.Capacity() != len(f.Topics) || f.MaxAge != time.Second {
+	if f := c.Feeds[0]; f.Limits.Capacity() != len(f.Topics) || f.MaxAge != 10*time.Second {
 		t.Errorf("feed is %+v", f)
 	}
 }
@@ -479,9 +498,9 @@ topics = [
 `)
 	got := c.Feeds[0].Topics
 	want := []Topic{
-		{"x", 2, map[string]any{"mode": "full"}, place("config.toml", 10, "feed[0].topics[1]")},
-		{"raid.4", 0, map[string]any{"name": "mux"}, place("config.toml", 12, "feed[0].topics[3]")},
-		{"y", 1, nil, place("config.toml", 13, "feed[0].topics[4]")},
+		topicAt("x", 2, map[string]any{"mode": "full"}, place("config.toml", 10, "feed[0].topics[1]")),
+		topicAt("raid.4", 0, map[string]any{"name": "mux"}, place("config.toml", 12, "feed[0].topics[3]")),
+		topicAt("y", 1, nil, place("config.toml", 13, "feed[0].topics[4]")),
 	}
 	if len(got) < 3 || !reflect.DeepEqual(got[:3], want) {
 		t.Errorf("topics are %+v", got)

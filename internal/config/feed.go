@@ -5,16 +5,15 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"feedmux/internal/config/marks"
 	"feedmux/internal/config/strict"
+	"feedmux/internal/config/topics"
 )
 
 // decodeFeeds decodes every [[feed]].
@@ -66,17 +65,24 @@ func (l *loader) feed(key string, tree map[string]any) *Feed {
 			strict.FormatDuration(f.Backoff.Base), strict.FormatDuration(f.Backoff.Max))
 	}
 	if f.URL == "" && l.Clean(key+".protocol", key+".url") {
-		l.Report(key+".url", "is missing: %s has no upstream of its own", f.Protocol)
+		form := ""
+		if p.URLForm != "" {
+			form = ": url = \"" + p.URLForm + "\""
+		}
+		l.Report(key+".url", "is missing: %s has no upstream of its own%s", f.Protocol, form)
+	}
+	if f.TLS != (TLS{}) && strings.HasPrefix(f.URL, "ws://") && l.Clean(key+".url", key+".tls") {
+		l.Report(key+".tls", "needs wss://: there is no TLS to %s", RedactURL(f.URL))
 	}
 	if f.TopicsFile != "" {
 		l.readTopics(f)
-	} else if len(f.Topics) == 0 && l.Clean(key+".topics", key+".topics_file") {
+	} else if len(f.Listed) == 0 && l.Clean(key+".topics", key+".topics_file") {
 		l.Report(key+".topics", "a feed needs topics, here or in a topics_file")
 	}
-	if p.NeedsSecret && f.Auth == (Secret{}) && l.Clean(key+".auth") {
-		l.Report(key+".auth", "is missing: %s asks everybody for a token; say where it is, with file or env", f.Protocol)
+	if p.NeedsSecret && !f.Auth.IsSet() && l.Clean(key+".auth") {
+		l.Report(key+".auth", "is missing: %s asks everybody for a token; say where it is, with file, env or command", f.Protocol)
 	}
-	f.Topics = l.mergeTopics(f.Topics, p.Label)
+	l.mergeTopics(f, p)
 	l.join(f)
 	return f
 }
@@ -111,6 +117,8 @@ func (l *loader) checkLimits(f *Feed) {
 func (l *loader) quoteTopic(t Topic) string {
 	at := t.Place.Key
 	switch {
+	case t.Place.File == "":
+		return fmt.Sprintf("%q (%s)", t.Name, at)
 	case strings.HasSuffix(at, ".topics_file"):
 		at = "" // the value there is the name of the file
 	case l.Has(at + ".topic"):
@@ -133,133 +141,33 @@ func (l *loader) protocol(name string) Protocol {
 	return p
 }
 
-func (l *loader) decodeProtocol(p *string) strict.DecodeFunc {
-	return func(d *strict.Decoder, at string, v any) {
-		strict.Text(p, func(s string) string {
-			if _, ok := l.opts.Protocols[s]; ok {
-				return ""
-			}
-			return strict.OneOf(slices.Sorted(maps.Keys(l.opts.Protocols))...)(s)
-		})(d, at, v)
-	}
+// protocolName is the kind of a feed's protocol.
+func (l *loader) protocolName(p *string) strict.Kind {
+	return strict.Text(p, strict.OneOf(slices.Sorted(maps.Keys(l.opts.Protocols))...))
 }
 
-// decodeTopics decodes topics that are strings or tables.
-func decodeTopics(p *[]Topic, own []string) strict.DecodeFunc {
-	return func(d *strict.Decoder, at string, v any) {
-		elements, ok := strict.List(v)
-		if !ok {
-			d.WrongType(at, "an array of topics", v)
-			return
-		}
-		for i, e := range elements {
-			key := marks.Index(at, i)
-			t := Topic{Place: d.PlaceOf(key)}
-			d.Value(key, e, field{Decode: decodeTopic(&t, own)})
-			if t.Name != "" {
-				*p = append(*p, t)
-			}
-		}
-	}
-}
-
-// decodeTopic decodes one; own are the keys of the protocol. There are few keys, so each unknown one names them all.
-func decodeTopic(t *Topic, own []string) strict.DecodeFunc {
-	return func(d *strict.Decoder, at string, v any) {
-		switch v := v.(type) {
-		case string:
-			strict.Text(&t.Name, strict.NonEmpty)(d, at, v)
-		case map[string]any:
-			fields := topicFields(t, own)
-			known := make(map[string]any, len(v))
-			for _, name := range slices.Sorted(maps.Keys(v)) {
-				if slices.ContainsFunc(fields, func(f field) bool { return f.Name == name }) {
-					known[name] = v[name]
-				} else {
-					d.Report(marks.Join(at, name), "unknown key; a topic has %s", enumerate(fields))
-				}
-			}
-			d.Table(at, known, fields)
-		default:
-			d.WrongType(at, `a string or { topic = "…", priority = … }`, v)
-		}
-	}
-}
-
-// enumerate is "topic, priority and mode".
-func enumerate(fields []field) string {
-	text := ""
-	for i, f := range fields {
-		switch i {
-		case 0:
-		case len(fields) - 1:
-			text += " and "
-		default:
-			text += ", "
-		}
-		text += f.Name
-	}
-	return text
-}
-
-var commentStart = regexp.MustCompile(`(^|\s)#`)
-
-// maxTopicsFile is the longest topics_file, in bytes: over a million topics.
-const maxTopicsFile = 64 * strict.MiB
-
-// readTopics adds the topics of f.TopicsFile: one a line, without the spaces around it. A # at the beginning or after
-// a space begins a comment. A file without topics is right: something else may fill it later.
+// readTopics fills f.FromFile.
 func (l *loader) readTopics(f *Feed) {
 	key := f.Key + ".topics_file"
-	data, err := readFile(f.TopicsFile, maxTopicsFile)
-	if err == nil && !utf8.Valid(data) {
-		err = fmt.Errorf("%s is not UTF-8 text", f.TopicsFile)
-	}
+	list, err := topics.Read(f.TopicsFile)
 	if err != nil {
 		l.Report(key, "%v", err)
 		return
 	}
-	n := 0
-	for line := range strings.Lines(strings.TrimPrefix(string(data), "\ufeff")) {
-		n++
-		if comment := commentStart.FindStringIndex(line); comment != nil {
-			line = line[:comment[0]]
-		}
-		if name := strings.TrimSpace(line); name != "" {
-			f.Topics = append(f.Topics, Topic{Name: name, Place: Place{File: f.TopicsFile, Line: n, Key: key}})
-		}
+	for i := range list {
+		list[i].Place.Key = key
 	}
+	f.FromFile = list
 }
 
-// mergeTopics leaves one of each name, in the order of their first places, with its highest priority and its options. Topics
-// that are called by other labels stay apart; nil: each is called by its name.
-func (l *loader) mergeTopics(topics []Topic, label func(Topic) string) []Topic {
-	type spelling struct{ name, label string }
-	first := make(map[spelling]int, len(topics))
-	merged := topics[:0]
-	for _, t := range topics {
-		s := spelling{name: t.Name}
-		if label != nil {
-			s.label = label(t)
-		}
-		i, ok := first[s]
-		if !ok {
-			i = len(merged)
-			first[s] = i
-			merged = append(merged, t)
-		}
-		m := &merged[i]
-		m.Priority = max(m.Priority, t.Priority)
-		switch {
-		case t.Options == nil:
-		case m.Options == nil:
-			m.Options, m.Place = t.Options, t.Place
-		case !reflect.DeepEqual(t.Options, m.Options):
-			l.ReportAt(t.Place, "%s has other options at %s:%d (%s)",
-				l.Quote(t.Place.Key+".topic", t.Name), m.Place.File, m.Place.Line, m.Place.Key)
-		}
+// mergeTopics fills f.Topics.
+func (l *loader) mergeTopics(f *Feed, p Protocol) {
+	var clashes []topics.Clash
+	f.Topics, clashes = topics.Merge(p.Label, f.Listed, f.FromFile)
+	for _, c := range clashes {
+		at := c.Topic.Place
+		l.ReportAt(at, "%s has other options at %s:%d (%s)", l.Quote(at.Key+".topic", c.Topic.Name), c.First.File, c.First.Line, c.First.Key)
 	}
-	return merged
 }
 
 // decodeAuth decodes [feed.auth], which is either the token itself or holds it as a table of its own.
@@ -270,15 +178,24 @@ func decodeAuth(s *Secret) strict.DecodeFunc {
 			d.WrongType(at, "a table", v)
 			return
 		}
+		if _, ok := tree["token"].(string); ok {
+			d.Report(marks.Join(at, "token"), "a token never stands in the configuration: use file, env or command")
+			tree = maps.Clone(tree)
+			delete(tree, "token")
+		}
 		d.Table(at, tree, authFields(s))
-		_, file := tree["file"]
-		_, env := tree["env"]
-		_, token := tree["token"]
-		switch {
-		case token && (file || env):
+		if _, token := tree["token"]; token && len(tree) > 1 {
 			d.Report(marks.Join(at, "token"), "[feed.auth] is short for [feed.auth.token]: use one of them")
-		case s.File != "" && s.Env != "":
-			d.Report(at, "has both file and env: use one of them")
+			return
+		}
+		places := 0
+		for _, set := range []bool{s.File != "", s.Env != "", s.Command != nil} {
+			if set {
+				places++
+			}
+		}
+		if places > 1 {
+			d.Report(at, "has more than one of file, env and command: use one of them")
 		}
 	}
 }
@@ -286,27 +203,19 @@ func decodeAuth(s *Secret) strict.DecodeFunc {
 // topicKey matches the path of a topic, or of one of its keys.
 var topicKey = regexp.MustCompile(`^topics\[(\d+)\](\..*)?$`)
 
-// reportFeed is the Report for keys of f. A topic is found by its index in f.Topics.
-func (l *loader) reportFeed(f *Feed) Report {
-	return func(key, format string, args ...any) {
-		if m := topicKey.FindStringSubmatch(key); m != nil {
-			if i, err := strconv.Atoi(m[1]); err == nil && i < len(f.Topics) {
-				l.reportTopic(f.Topics[i].Place, m[2], format, args...)
-				return
+// placeIn finds a key of f. A topic goes by its index in f.Topics, and is where it is listed.
+func (l *loader) placeIn(f *Feed, key string) Place {
+	if m := topicKey.FindStringSubmatch(key); m != nil {
+		if i, err := strconv.Atoi(m[1]); err == nil && i < len(f.Topics) {
+			at, below := f.Topics[i].Place, m[2]
+			if below != "" && l.Has(at.Key+below) {
+				return l.PlaceOf(at.Key + below)
 			}
+			return at
 		}
-		if key == "" {
-			l.Report(f.Key, format, args...)
-			return
-		}
-		l.Report(f.Key+"."+key, format, args...)
 	}
-}
-
-// reportTopic tells a problem with the topic that stands at a place, or with the key below it, such as ".mode".
-func (l *loader) reportTopic(at Place, below, format string, args ...any) {
-	if key := at.Key + below; below != "" && l.Has(key) {
-		at = l.PlaceOf(key)
+	if key == "" {
+		return l.PlaceOf(f.Key)
 	}
-	l.ReportAt(at, format, args...)
+	return l.PlaceOf(f.Key + "." + key)
 }

@@ -2,12 +2,13 @@ package config
 
 import (
 	"fmt"
-	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"feedmux/internal/config/strict"
+	"feedmux/internal/config/topics"
 )
 
 // What is wrong with a configuration, and where: see package strict.
@@ -17,6 +18,9 @@ type (
 	Place    = strict.Place
 	Report   = strict.Report
 )
+
+// Topic is a wanted topic. Where one is listed more than once, see MergeTopics.
+type Topic = topics.Topic
 
 // LoadOptions are what a configuration is held against.
 type LoadOptions struct {
@@ -45,6 +49,8 @@ type Protocol struct {
 	Ping                time.Duration // default interval; 0 is 25 s
 	BackoffMax          time.Duration // default; 0 is 2 minutes
 	Subject             string        // default template; "" is feed.{feed}.{topic}
+	URLForm             string        // what a url looks like, for people, where URL is ""
+	RefreshBefore       time.Duration // default; 0 is 5 minutes
 	NoFrame             string        // why there is no payload = "frame", for people; "" where there is
 	NeedsSecret         bool          // a feed without [feed.auth] is of no use
 
@@ -58,6 +64,9 @@ type Protocol struct {
 
 	// FileOptions are those of [feed.options] that are names of files: they are found as all others are.
 	FileOptions []string
+
+	// HiddenOptions are those of [feed.options] whose values are never shown.
+	HiddenOptions []string
 
 	// Account names what the upstream counts f's connections by, also where f says what it shares: feeds for which the
 	// name is the same must share. It is shown to people: it holds no secret. nil: each feed is an account of its own,
@@ -77,7 +86,7 @@ const maxFile = strict.MiB
 // Load reads and checks the file at path. If its content is bad the error is a Problems; another error says that the
 // file could not be read.
 func Load(path string, opts LoadOptions) (*Config, error) {
-	data, err := readFile(path, maxFile)
+	data, err := strict.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
@@ -114,52 +123,47 @@ func (l *loader) finish(c *Config) {
 	if l.feeds == nil && l.Clean("feed") {
 		l.Report("feed", "is missing: at least one [[feed]] is needed")
 	}
+	l.checkNATS(&c.NATS)
 	l.shareAccounts()
 	for _, f := range l.feeds {
 		l.checkLimits(f)
 	}
-	l.check(c)
+	c.Feeds = slices.DeleteFunc(slices.Clone(l.feeds), func(f *Feed) bool {
+		return !l.Clean(f.Key+".name", f.Key+".protocol", f.Key+".url", f.Key+".subject", f.Key+".topics", f.Key+".options")
+	})
+	l.checkProtocols()
+	l.checkAccounts(c.Feeds)
+	l.checkFeeds(c)
 	c.Accounts = l.accounts
+	c.origin = &origin{file: l.Decoder, protocols: l.opts.Protocols}
 }
 
-// check runs the checks that were handed in, on the feeds that have no problem, and then holds the feeds against each
-// other.
-func (l *loader) check(c *Config) {
+// checkProtocols has each feed's protocol look at it. Where something is wrong already, nothing more is said of it.
+func (l *loader) checkProtocols() {
 	for _, f := range l.feeds {
-		if l.Clean(f.Key+".name", f.Key+".protocol", f.Key+".url", f.Key+".subject", f.Key+".topics", f.Key+".options") {
-			c.Feeds = append(c.Feeds, f)
-		}
-	}
-	for _, f := range c.Feeds {
 		if p := l.opts.Protocols[f.Protocol]; p.Check != nil {
-			p.Check(f, l.reportFeed(f))
+			told := l.Told()
+			p.Check(f, func(key, format string, args ...any) {
+				if place := l.placeIn(f, key); !told.Concern(place.Key) {
+					l.ReportAt(place, format, args...)
+				}
+			})
 		}
 	}
-	l.checkAccounts(c.Feeds)
+}
+
+// checkFeeds has the caller hold the feeds of c against each other.
+func (l *loader) checkFeeds(c *Config) {
 	if l.opts.Check == nil {
 		return
 	}
 	l.opts.Check(c, func(key, format string, args ...any) {
 		for _, f := range c.Feeds {
 			if below, ok := strings.CutPrefix(key, f.Key+"."); ok {
-				l.reportFeed(f)(below, format, args...)
+				l.ReportAt(l.placeIn(f, below), format, args...)
 				return
 			}
 		}
 		l.Report(key, format, args...)
 	})
-}
-
-// readFile reads a file of at most limit bytes.
-func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s is longer than %s", path, strict.FormatSize(int(limit)))
-	}
-	return data, err
 }

@@ -2,43 +2,56 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"regexp"
 	"time"
 
+	"feedmux/internal/config/forms"
 	"feedmux/internal/config/marks"
 	"feedmux/internal/config/strict"
+	"feedmux/internal/config/topics"
 )
 
 // field is one key that a table may have.
 type field = strict.Field
 
-// This file is the list of all keys: where each value goes, and what it must be.
+// This file is the list of all keys: where each value goes, what it must be, and when a reload makes it count.
 
 func (l *loader) rootFields(c *Config) []field {
 	return []field{
 		{Name: "nats", Table: []field{
-			{Name: "url", Decode: strict.Guarded(&c.NATS.URL, RedactURLs, natsURL)},
-			{Name: "name", Decode: strict.Text(&c.NATS.Name, strict.NonEmpty)},
-			{Name: "buffer", Decode: strict.Size(&c.NATS.Buffer, 64*strict.KiB, strict.GiB)},
-			{Name: "delivery", Decode: strict.Text(&c.NATS.Delivery, delivery)},
-			{Name: "headers", Decode: strict.Text(&c.NATS.Headers, strict.OneOf("none", "minimal", "full"))},
+			{Name: "url", Reach: Restart, Kind: strict.Guarded(&c.NATS.URL, RedactURLs, forms.NATS)},
+			{Name: "name", Reach: Restart, Kind: strict.Text(&c.NATS.Name, strict.NonEmpty)},
+			{Name: "buffer", Reach: Restart, Kind: strict.Size(&c.NATS.Buffer, 64*strict.KiB, strict.GiB)},
+			{Name: "delivery", Reach: Restart, Kind: strict.Text(&c.NATS.Delivery, delivery)},
+			{Name: "headers", Reach: Restart, Kind: strict.Text(&c.NATS.Headers, strict.OneOf("none", "minimal", "full"))},
+			{Name: "creds_file", Reach: Restart, Kind: strict.FileName(&c.NATS.CredsFile)},
+			{Name: "nkey_file", Reach: Restart, Kind: strict.FileName(&c.NATS.NKeyFile)},
+			{Name: "user", Reach: Restart, Kind: strict.Text(&c.NATS.User, anything)},
+			{Name: "password_file", Reach: Restart, Kind: strict.FileName(&c.NATS.PasswordFile)},
+			{Name: "token_file", Reach: Restart, Kind: strict.FileName(&c.NATS.TokenFile)},
+			{Name: "context", Reach: Restart, Kind: strict.Text(&c.NATS.Context, forms.Context)},
+			{Name: "tls", Table: []field{
+				{Name: "ca_file", Reach: Restart, Kind: strict.Authorities(&c.NATS.TLS.CAFile)},
+				{Name: "cert_file", Reach: Restart, Kind: strict.FileName(&c.NATS.TLS.CertFile)},
+				{Name: "key_file", Reach: Restart, Kind: strict.FileName(&c.NATS.TLS.KeyFile)},
+				{Name: "first", Reach: Restart, Kind: strict.Boolean(&c.NATS.TLS.First)},
+			}},
 			{Name: "embedded", Table: []field{
-				{Name: "listen", Decode: strict.Text(&c.NATS.Embedded.Listen, listenAddress)},
-				{Name: "store_dir", Decode: strict.FileName(&c.NATS.Embedded.StoreDir)},
+				{Name: "listen", Reach: Restart, Kind: strict.Text(&c.NATS.Embedded.Listen, forms.Listen)},
+				{Name: "store_dir", Reach: Restart, Kind: strict.FileName(&c.NATS.Embedded.StoreDir)},
 			}},
 		}},
 		{Name: "http", Table: []field{
-			{Name: "listen", Decode: strict.Text(&c.HTTP.Listen, listenAddress)},
-			{Name: "ready", Decode: strict.Share(&c.HTTP.Ready, 1)},
-			{Name: "pprof", Decode: strict.Boolean(&c.HTTP.Pprof)},
+			{Name: "listen", Reach: Restart, Kind: strict.Text(&c.HTTP.Listen, forms.Listen)},
+			{Name: "ready", Reach: Now, Kind: strict.Share(&c.HTTP.Ready, 1)},
+			{Name: "pprof", Reach: Restart, Kind: strict.Boolean(&c.HTTP.Pprof)},
 		}},
 		{Name: "log", Table: []field{
-			{Name: "level", Decode: strict.Text(&c.Log.Level, strict.OneOf("debug", "info", "warn", "error"))},
-			{Name: "format", Decode: strict.Text(&c.Log.Format, strict.OneOf("auto", "text", "json"))},
+			{Name: "level", Reach: Now, Kind: strict.Text(&c.Log.Level, strict.OneOf("debug", "info", "warn", "error"))},
+			{Name: "format", Reach: Restart, Kind: strict.Text(&c.Log.Format, strict.OneOf("auto", "text", "json"))},
 		}},
-		{Name: "account", Decode: l.decodeAccounts, Table: []field{{Name: "NAME", Table: accountFields(&Account{})}}},
-		{Name: "feed", Decode: l.decodeFeeds, Table: l.feedFields(&Feed{}, Protocol{})},
+		{Name: "account", Kind: custom(l.decodeAccounts), Table: []field{{Name: "NAME", Table: accountFields(&Account{})}}},
+		{Name: "feed", Kind: custom(l.decodeFeeds), Table: l.feedFields(&Feed{}, Protocol{})},
 	}
 }
 
@@ -46,6 +59,9 @@ var feedName = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
 
 // Times are bounded so that no figure makes a busy loop or a wait without an end.
 const tick, hour, day = 100 * time.Millisecond, time.Hour, 24 * time.Hour
+
+// youngest is the least max_age: a connection that is handed over before it is warm never serves.
+const youngest = 10 * time.Second
 
 const (
 	nameForm   = "1 to 32 of a-z, 0-9, _ and -"
@@ -55,10 +71,10 @@ const (
 // accountFields are the keys of one [account.NAME].
 func accountFields(a *Account) []field {
 	return []field{
-		{Name: "connections", Decode: strict.Number(&a.Connections, 1, maxConnections, ourCeiling)},
-		{Name: "dial_rate", Decode: strict.Rate(&a.DialRate.N, &a.DialRate.Per)},
-		{Name: "in_flight", Decode: strict.Number(&a.InFlight, 1, maxConnections, "")},
-		{Name: "hold", Decode: strict.Duration(&a.Hold, tick, hour)},
+		{Name: "connections", Reach: Restart, Kind: strict.Number(&a.Connections, 1, maxConnections, ourCeiling)},
+		{Name: "dial_rate", Reach: Restart, Kind: strict.Rate(&a.DialRate.N, &a.DialRate.Per)},
+		{Name: "in_flight", Reach: Restart, Kind: strict.Number(&a.InFlight, 1, maxConnections, "")},
+		{Name: "hold", Reach: Restart, Kind: strict.Duration(&a.Hold, tick, hour)},
 	}
 }
 
@@ -70,56 +86,63 @@ func (l *loader) feedFields(f *Feed, p Protocol) []field {
 		connections = ourCeiling
 	}
 	return []field{
-		{Name: "name", Required: true, Decode: strict.Text(&f.Name, strict.Matching(feedName, nameForm))},
-		{Name: "protocol", Required: true, Decode: l.decodeProtocol(&f.Protocol)},
-		{Name: "url", Decode: strict.Guarded(&f.URL, RedactURL, upstreamURL)},
-		{Name: "account", Decode: strict.Text(&f.Account, func(s string) string {
+		{Name: "name", Reach: Restart, Required: true, Kind: strict.Text(&f.Name, strict.Matching(feedName, nameForm))},
+		{Name: "protocol", Reach: Restart, Required: true, Kind: l.protocolName(&f.Protocol)},
+		{Name: "url", Reach: Restart, Kind: strict.Guarded(&f.URL, RedactURL, forms.Upstream)},
+		{Name: "account", Reach: Restart, Kind: strict.Text(&f.Account, func(s string) string {
 			if s == "" {
 				return ""
 			}
 			return strict.Matching(feedName, nameForm)(s)
 		})},
-		{Name: "topics", Decode: decodeTopics(&f.Topics, p.TopicKeys), Table: topicFields(&Topic{}, p.TopicKeys)},
-		{Name: "topics_file", Decode: strict.FileName(&f.TopicsFile)},
-		{Name: "subject", Decode: strict.Text(&f.Subject, strict.NonEmpty)},
-		{Name: "payload", Decode: strict.Text(&f.Payload, func(s string) string {
+		{Name: "topics", Reach: Now, Kind: custom(topics.Array(&f.Listed, p.TopicKeys)),
+			Table: within(Now, topics.Fields(&Topic{}, p.TopicKeys))},
+		{Name: "topics_file", Reach: Now, Kind: strict.FileName(&f.TopicsFile)},
+		{Name: "subject", Reach: Restart, Kind: strict.Text(&f.Subject, strict.NonEmpty)},
+		{Name: "payload", Reach: Restart, Kind: strict.Text(&f.Payload, func(s string) string {
 			if s == payloadFrame && p.NoFrame != "" {
 				return fmt.Sprintf("is not for %s: %s", f.Protocol, p.NoFrame)
 			}
 			return strict.OneOf(payloadEvent, payloadFrame)(s)
 		})},
-		{Name: "overflow", Decode: strict.Text(&f.Overflow, strict.OneOf("park", "turns", "reject"))},
-		{Name: "dwell", Decode: strict.Duration(&f.Dwell, time.Second, day)},
-		{Name: "placement", Decode: strict.Text(&f.Placement, strict.OneOf("pack", "spread"))},
-		{Name: "max_message", Decode: strict.Size(&f.MaxMessage, strict.KiB, 16*strict.MiB)},
-		{Name: "max_age", Decode: strict.DurationOrNever(&f.MaxAge, time.Second, 30*day)},
+		{Name: "overflow", Reach: Restart, Kind: strict.Text(&f.Overflow, strict.OneOf("park", "turns", "reject"))},
+		{Name: "dwell", Reach: Now, Kind: strict.Duration(&f.Dwell, time.Second, day)},
+		{Name: "placement", Reach: Now, Kind: strict.Text(&f.Placement, strict.OneOf("pack", "spread"))},
+		{Name: "max_message", Reach: NextLife, Kind: strict.Size(&f.MaxMessage, strict.KiB, 16*strict.MiB)},
+		{Name: "max_age", Reach: NextLife, Kind: strict.DurationOrNever(&f.MaxAge, youngest, 30*day)},
+		{Name: "proxy", Reach: Restart, Kind: strict.Guarded(&f.Proxy, RedactURL, forms.Proxy)},
+		{Name: "local_address", Reach: Restart, Kind: forms.LocalAddress(&f.LocalAddress)},
+		{Name: "tls", Table: []field{
+			{Name: "ca_file", Reach: NextLife, Kind: strict.Authorities(&f.TLS.CAFile)},
+			{Name: "server_name", Reach: NextLife, Kind: strict.Text(&f.TLS.ServerName, forms.ServerName)},
+		}},
 		{Name: "limits", Table: []field{
-			{Name: "connections", Decode: strict.Number(&f.Limits.Connections, 1, p.Connections, connections)},
-			{Name: "topics_per_connection",
-				Decode: strict.Number(&f.Limits.TopicsPerConnection, 1, p.TopicsPerConnection, ceiling)},
-			{Name: "reserve", Decode: strict.Number(&f.Limits.Reserve, 0, maxConnections-1, "")},
-			{Name: "hold", Decode: strict.Duration(&f.Limits.Hold, tick, hour)},
-			{Name: "subscribe_batch", Decode: strict.Number(&f.Limits.SubscribeBatch, 1, p.SubscribeBatch, ceiling)},
-			{Name: "subscribe_rate", Decode: strict.Rate(&f.Limits.SubscribeRate.N, &f.Limits.SubscribeRate.Per)},
+			{Name: "connections", Reach: Restart, Kind: strict.Number(&f.Limits.Connections, 1, p.Connections, connections)},
+			{Name: "topics_per_connection", Reach: Now,
+				Kind: strict.Number(&f.Limits.TopicsPerConnection, 1, p.TopicsPerConnection, ceiling)},
+			{Name: "reserve", Reach: Restart, Kind: strict.Number(&f.Limits.Reserve, 0, maxConnections-1, "")},
+			{Name: "hold", Reach: Restart, Kind: strict.Duration(&f.Limits.Hold, tick, hour)},
+			{Name: "subscribe_batch", Reach: NextLife, Kind: strict.Number(&f.Limits.SubscribeBatch, 1, p.SubscribeBatch, ceiling)},
+			{Name: "subscribe_rate", Reach: NextLife, Kind: strict.Rate(&f.Limits.SubscribeRate.N, &f.Limits.SubscribeRate.Per)},
 		}},
 		{Name: "dial", Table: []field{
-			{Name: "rate", Decode: strict.Rate(&f.Dial.Rate.N, &f.Dial.Rate.Per)},
-			{Name: "in_flight", Decode: strict.Number(&f.Dial.InFlight, 1, maxConnections, "")},
-			{Name: "timeout", Decode: strict.Duration(&f.Dial.Timeout, tick, hour)},
+			{Name: "rate", Reach: Restart, Kind: strict.Rate(&f.Dial.Rate.N, &f.Dial.Rate.Per)},
+			{Name: "in_flight", Reach: Restart, Kind: strict.Number(&f.Dial.InFlight, 1, maxConnections, "")},
+			{Name: "timeout", Reach: NextLife, Kind: strict.Duration(&f.Dial.Timeout, tick, hour)},
 		}},
 		{Name: "ping", Table: []field{
-			{Name: "interval", Decode: strict.Duration(&f.Ping.Interval, tick, hour)},
-			{Name: "jitter", Decode: strict.Share(&f.Ping.Jitter, 0.5)},
-			{Name: "timeout", Decode: strict.Duration(&f.Ping.Timeout, tick, hour)},
-			{Name: "silence", Decode: strict.Duration(&f.Ping.Silence, 0, day)},
+			{Name: "interval", Reach: NextLife, Kind: strict.Duration(&f.Ping.Interval, tick, hour)},
+			{Name: "jitter", Reach: NextLife, Kind: strict.Share(&f.Ping.Jitter, 0.5)},
+			{Name: "timeout", Reach: NextLife, Kind: strict.Duration(&f.Ping.Timeout, tick, hour)},
+			{Name: "silence", Reach: NextLife, Kind: strict.Duration(&f.Ping.Silence, 0, day)},
 		}},
 		{Name: "backoff", Table: []field{
-			{Name: "base", Decode: strict.Duration(&f.Backoff.Base, time.Millisecond, day)},
-			{Name: "max", Decode: strict.Duration(&f.Backoff.Max, time.Millisecond, day)},
-			{Name: "settle", Decode: strict.Duration(&f.Backoff.Settle, time.Millisecond, day)},
+			{Name: "base", Reach: NextLife, Kind: strict.Duration(&f.Backoff.Base, time.Millisecond, day)},
+			{Name: "max", Reach: NextLife, Kind: strict.Duration(&f.Backoff.Max, time.Millisecond, day)},
+			{Name: "settle", Reach: NextLife, Kind: strict.Duration(&f.Backoff.Settle, time.Millisecond, day)},
 		}},
-		{Name: "auth", Decode: decodeAuth(&f.Auth), Table: authFields(&f.Auth)},
-		{Name: "options", Decode: func(d *strict.Decoder, at string, v any) {
+		{Name: "auth", Kind: custom(decodeAuth(&f.Auth)), Table: authFields(&f.Auth)},
+		{Name: "options", Reach: Restart, Kind: custom(func(d *strict.Decoder, at string, v any) {
 			tree, ok := v.(map[string]any)
 			if !ok {
 				d.WrongType(at, "a table", v)
@@ -127,31 +150,17 @@ func (l *loader) feedFields(f *Feed, p Protocol) []field {
 			}
 			for _, name := range p.FileOptions {
 				if file, ok := tree[name].(string); ok {
-					strict.FileName(&file)(d, marks.Join(at, name), file)
+					strict.FileName(&file).Decode(d, marks.Join(at, name), file)
 					tree[name] = file
 				}
 			}
 			f.Options = tree
-		}},
+		})},
 	}
 }
 
-// topicFields are the keys of a topic that is written as a table, those of the protocol last.
-func topicFields(t *Topic, own []string) []field {
-	fields := []field{
-		{Name: "topic", Required: true, Decode: strict.Text(&t.Name, strict.NonEmpty)},
-		{Name: "priority", Decode: strict.Number(&t.Priority, math.MinInt32, math.MaxInt32, "")},
-	}
-	for _, name := range own {
-		fields = append(fields, field{Name: name, Decode: func(_ *strict.Decoder, _ string, v any) {
-			if t.Options == nil {
-				t.Options = map[string]any{}
-			}
-			t.Options[name] = v
-		}})
-	}
-	return fields
-}
+// custom is the kind of what is read by a function of its own, and not shown by itself.
+func custom(decode strict.DecodeFunc) strict.Kind { return strict.Kind{Decode: decode} }
 
 // authFields are those of the token itself and of the table that may hold it.
 func authFields(s *Secret) []field {
@@ -160,15 +169,30 @@ func authFields(s *Secret) []field {
 
 func secretFields(s *Secret) []field {
 	return []field{
-		{Name: "file", Decode: strict.FileName(&s.File)},
-		{Name: "env", Decode: strict.Guarded(&s.Env, hidden, func(name string) string {
-			if name == "" || strict.IsVariable(name) {
-				return ""
-			}
-			return "must be the name of an environment variable"
-		})},
+		{Name: "file", Reach: Now, Kind: strict.FileName(&s.File)},
+		{Name: "env", Reach: Now, Kind: strict.Kind{
+			Show: func() string { return s.Env },
+			Decode: strict.Guarded(&s.Env, hidden, func(name string) string {
+				if name == "" || strict.IsVariable(name) {
+					return ""
+				}
+				return "must be the name of an environment variable"
+			}).Decode,
+		}},
+		{Name: "command", Reach: Now, Kind: forms.Command(&s.Command)},
+		{Name: "refresh_before", Reach: Now, Kind: strict.Duration(&s.RefreshBefore, 0, day)},
 	}
 }
+
+// within gives all of fields one reach.
+func within(reach Reach, fields []field) []field {
+	for i := range fields {
+		fields[i].Reach = reach
+	}
+	return fields
+}
+
+func anything(string) string { return "" }
 
 // hidden shows nothing of a value that may be the secret itself, put in the wrong place.
 func hidden(string) string { return "…" }

@@ -64,7 +64,7 @@ buffer = "1024 MiB"
 			}
 		}
 	}
-	if !reflect.DeepEqual(a, b) {
+	if !reflect.DeepEqual(counts(a), counts(b)) {
 		t.Errorf("%+v %+v\nis not\n%+v %+v", a, a.Feeds[0], b, b.Feeds[0])
 	}
 }

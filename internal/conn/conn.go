@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"cmp"
 	"context"
 	"math/rand/v2"
 	"sync"
@@ -10,6 +9,7 @@ import (
 
 	"feedmux/internal/asks"
 	"feedmux/internal/cause"
+	"feedmux/internal/conn/life"
 	"feedmux/internal/protocol"
 	"feedmux/internal/reader"
 	"feedmux/internal/slots"
@@ -29,25 +29,25 @@ type Conn struct {
 	inbox  chan any         // from the dialer and the readers; unbuffered: they wait
 
 	// current is the life that serves, for those who only look.
-	current atomic.Pointer[life]
+	current atomic.Pointer[life.Life]
 
-	limits  protocol.Limits
-	silence time.Duration // a life on which nothing came for so long ends; 0: never
+	limits   protocol.Limits
+	anchor   time.Time        // the beginning of the feed's first ping interval
+	settings func() *Settings // the newest
 
 	// Owned by Run.
 	state    slots.State
 	order    slots.Order
 	rand     *rand.Rand
 	backoff  limiter.Backoff
-	probes   int // failed probes of the account that backoff knows of
-	pacer    limiter.Pacer
-	retryAt  time.Time // no dial before: kept while closed, or topics that come and go would undo the backoff
-	dials    int       // so far: each takes the host's next address
-	attempt  *attempt  // to open a life; one at a time
-	life     *life     // opening, live, leaving: the one that serves
-	next     *life     // hand-over: the one that is to serve
-	last     *life     // hand-over: the one that served before, or was to and never will, until its end
-	left     *life     // hand-over: the one that was to serve and ended before the one that serves, until that ends too
+	probes   int        // failed probes of the account that backoff knows of
+	retryAt  time.Time  // no dial before: kept while closed, or topics that come and go would undo the backoff
+	dials    int        // so far: each takes the host's next address
+	attempt  *attempt   // to open a life; one at a time
+	life     *life.Life // opening, live, leaving: the one that serves
+	next     *life.Life // hand-over: the one that is to serve
+	last     *life.Life // hand-over: the one that served before, or was to and never will, until its end
+	left     *life.Life // hand-over: the one that was to serve and ended before the one that serves, until that ends too
 	lives    int
 	moveAt   time.Time // no hand-over before: the last try failed
 	renewing int       // goroutines that fetch the credential that changed
@@ -59,17 +59,16 @@ type Conn struct {
 
 // New makes the Conn of a slot. It does nothing until Run. Its news goes to up, which must be received from until Run has
 // returned. o is shared by the slots of a feed and must not change. anchor is the beginning of the feed's first ping
-// interval: the same for all of its slots.
-func New(o *Options, slot shard.Slot, up chan<- slots.News, anchor time.Time) *Conn {
-	limits := o.Protocol.Limits()
+// interval: the same for all of its slots. settings gives the newest of the feed's Settings, which the Conn asks for whenever it
+// dials; those that o has count nowhere else.
+func New(o *Options, settings func() *Settings, slot shard.Slot, up chan<- slots.News, anchor time.Time) *Conn {
 	c := &Conn{
 		opts: o, slot: slot, up: up,
-		tally: o.Tally, limits: limits, silence: cmp.Or(o.Silence, limits.Silence),
+		tally: o.Tally, limits: o.Protocol.Limits(), anchor: anchor, settings: settings,
 		orders:  make(chan slots.Order, 1),
 		inbox:   make(chan any),
 		rand:    rand.New(rand.NewPCG(o.Seed, uint64(slot))),
-		backoff: o.Backoff,
-		pacer:   limiter.NewPacer(o.PingInterval, o.PingJitter, anchor, o.Feed, int(slot), o.Connections),
+		backoff: settings().Backoff,
 	}
 	if c.tally == nil {
 		c.tally = new(tally.Counter)
@@ -89,12 +88,20 @@ func (c *Conn) Order(o slots.Order) {
 // Tally is what this slot's readers have counted. Any goroutine may ask.
 func (c *Conn) Tally() tally.Tally { return c.tally.Read() }
 
-// LastFrame is when anything last came on the life that serves; zero if none does. Any goroutine may ask.
-func (c *Conn) LastFrame() time.Time {
-	if l := c.current.Load(); l != nil {
-		return l.Socket.LastRead()
+// Serving is what can be seen of the life that serves.
+type Serving struct {
+	Began     time.Time // when its handshake was answered
+	LastFrame time.Time // when anything last came
+	Outdated  bool      // it was dialled with other settings than the newest
+}
+
+// Serving looks at the life that serves; all is zero if none does. Any goroutine may ask.
+func (c *Conn) Serving() Serving {
+	l := c.current.Load()
+	if l == nil {
+		return Serving{}
 	}
-	return time.Time{}
+	return Serving{Began: l.Opened, LastFrame: l.Socket.LastRead(), Outdated: !l.Settings.Same(c.settings())}
 }
 
 // Run keeps the slot as its topics need it until ctx ends, then closes it in the upstream's good manner. It returns after
@@ -175,31 +182,23 @@ func (c *Conn) nextWake() time.Time {
 			if c.movable() {
 				sooner(c.moveAt)
 			}
-		} else if c.life.retireAt.After(now) {
-			sooner(c.life.retireAt)
+		} else if c.life.RetireAt.After(now) {
+			sooner(c.life.RetireAt)
 		}
 	}
-	if c.last != nil && c.life != nil && !c.life.readyAt.IsZero() {
-		sooner(c.life.readyAt.Add(closeWithin))
+	if c.last != nil && c.life != nil && !c.life.ReadyAt.IsZero() {
+		sooner(c.life.ReadyAt.Add(closeWithin))
 	}
-	for _, l := range []*life{c.life, c.next} {
-		if l == nil || l.ending != "" || l.mute {
+	for _, l := range []*life.Life{c.life, c.next} {
+		if l == nil || l.Ending != "" || l.Mute {
 			continue // of these only the reader's last word is awaited
 		}
-		sooner(l.pings.Next)
-		sooner(l.pings.Due)
-		sooner(l.asks.Wake())
+		sooner(l.Wake())
 		if l == c.next {
-			sooner(l.giveUpAt)
-			if !l.readyAt.IsZero() {
-				sooner(l.readyAt.Add(linger))
+			sooner(l.GiveUpAt)
+			if !l.ReadyAt.IsZero() {
+				sooner(l.ReadyAt.Add(linger))
 			}
-		}
-		if c.silence > 0 {
-			sooner(l.Socket.LastRead().Add(c.silence))
-		}
-		if c.limits.LiveWithin > 0 && l.liveSince.IsZero() {
-			sooner(l.opened.Add(c.limits.LiveWithin))
 		}
 	}
 	return wake
@@ -225,9 +224,9 @@ func (c *Conn) onOrder(ctx context.Context, o slots.Order) {
 	if none && c.attempt != nil {
 		c.attempt.cancel()
 	}
-	for _, l := range []*life{c.life, c.next} {
+	for _, l := range []*life.Life{c.life, c.next} {
 		switch {
-		case l == nil || l.ending != "":
+		case l == nil || l.Ending != "":
 		case none:
 			c.leave(l, cause.Drain, 1001)
 		case c.renewing == 0: // else it would be asked for with the old credential
@@ -256,13 +255,23 @@ func (c *Conn) onOrder(ctx context.Context, o slots.Order) {
 }
 
 // ask lets a life have what is wanted now.
-func (c *Conn) ask(l *life) {
+func (c *Conn) ask(l *life.Life) {
 	topics := c.order.Topics
 	if l == c.life && c.next != nil {
-		topics = l.asks.Still(topics) // newcomers are the new life's
+		topics = l.Asks.Still(topics) // newcomers are the new life's
 	}
-	c.report(l, l.asks.Want(topics, l))
+	c.report(l, l.Asks.Want(topics, l))
 	c.pump(l, time.Now())
+}
+
+// of is the life that a reader reads for; nil: it ended.
+func (c *Conn) of(r *reader.Reader) *life.Life {
+	for _, l := range []*life.Life{c.life, c.next, c.last, c.left} {
+		if l != nil && l.Reader == r {
+			return l
+		}
+	}
+	return nil
 }
 
 func (c *Conn) onNews(ctx context.Context, news any) {

@@ -7,21 +7,23 @@ import (
 	"time"
 
 	"feedmux/internal/account"
-	"feedmux/internal/asks"
 	"feedmux/internal/cause"
+	"feedmux/internal/conn/life"
 	"feedmux/internal/protocol"
 	"feedmux/internal/reader"
 	"feedmux/internal/slots"
 	"feedmux/internal/socket"
+	"feedmux/limiter"
 )
 
 // attempt is one try to open a life, from the wish to dial to what came of it.
 type attempt struct {
 	number   int
-	handOver bool // another life serves meanwhile
-	opened   bool // it dials
-	changes  int  // of the credential, when it was looked at
-	ordered  int  // Order.Credential when it began to dial
+	handOver bool        // another life serves meanwhile
+	opened   bool        // it dials
+	changes  int         // of the credential, when it was looked at
+	settings *Settings   // that it is dialled with
+	order    slots.Order // when it began to dial
 	begin    time.Time
 	waited   time.Duration
 	cancel   context.CancelFunc
@@ -91,7 +93,7 @@ func (c *Conn) onTurned(ctx context.Context, t turned) {
 		if c.state == slots.Dialing {
 			c.rest(ctx, cause.Drain, nil)
 		}
-	case a.handOver && (c.state != slots.Live || c.life.ending != ""):
+	case a.handOver && (c.state != slots.Live || c.life.Ending != ""):
 		giveUp() // there is nothing to hand over any more
 	case !c.may(a): // it was refused while a waited
 		giveUp()
@@ -121,15 +123,16 @@ func (c *Conn) may(a *attempt) (ok bool) {
 func (c *Conn) open(ctx context.Context, a *attempt) {
 	ctx, cancel := context.WithCancel(ctx)
 	giveUp := a.cancel
-	a.opened, a.ordered = true, c.order.Credential
+	a.opened, a.order, a.settings = true, c.order, c.settings()
 	a.cancel = func() { giveUp(); cancel() }
 	c.children.Go(func() {
 		d := dialled{attempt: a}
 		if d.endpoint, d.err = c.opts.Protocol.Endpoint(ctx); d.err == nil {
 			d.began = true
 			d.sock, d.err = socket.Dial(ctx, socket.Options{
-				URL: d.endpoint.URL, Header: d.endpoint.Header, Timeout: c.opts.DialTimeout, MaxMessage: c.opts.MaxMessage,
-				Attempt: a.number, DialContext: c.opts.DialContext, Secrets: []string{d.endpoint.Token},
+				URL: d.endpoint.URL, Header: d.endpoint.Header, Secrets: []string{d.endpoint.Token}, Attempt: a.number,
+				Timeout: a.settings.DialTimeout, MaxMessage: a.settings.MaxMessage, TLS: a.settings.TLS,
+				Local: a.settings.Local, Proxy: a.settings.Proxy, DialContext: c.opts.DialContext,
 			})
 		}
 		a.seat.Dialled()
@@ -150,13 +153,13 @@ func (c *Conn) onDialled(ctx context.Context, d dialled) {
 		c.accepted(a.changes)
 	}
 	l := c.newLife(d)
-	if a.ordered < c.order.Credential { // it changed meanwhile
-		l.asks.Stale(true)
+	if a.order.Credential < c.order.Credential { // it changed meanwhile
+		l.Asks.Stale(true)
 		c.renew(ctx)
 	}
 	if a.handOver {
 		c.standBy(ctx, l)
-		if c.life.ending != "" { // it ends just now, for want of topics or for good
+		if c.life.Ending != "" { // it ends just now, for want of topics or for good
 			c.leave(l, cause.Drain, 1001)
 		}
 		return
@@ -180,37 +183,29 @@ func (c *Conn) accepted(changes int) {
 }
 
 // newLife makes a life of a socket. Its reader is yet to be started.
-func (c *Conn) newLife(d dialled) *life {
-	now := time.Now()
+func (c *Conn) newLife(d dialled) *life.Life {
+	a, s := d.attempt, d.attempt.settings
 	c.lives++
 	d.endpoint.Redact = d.sock.Redact
 	o := reader.Options{
 		Number: c.lives, Slot: c.slot, Socket: d.sock, Session: c.opts.Protocol.Open(d.endpoint),
 		Publisher: c.opts.Publisher, Tally: c.tally, News: c.inbox, Asides: c.opts.Asides, Branch: c.opts.Branch,
 	}
-	if s := c.opts.Stream; s != nil {
-		o.Stream = s
-		s.Opened(o.Number, c.slot, d.endpoint.Token)
+	if stream := c.opts.Stream; stream != nil {
+		o.Stream = stream
+		stream.Opened(o.Number, c.slot, d.endpoint.Token)
 	}
-	l := &life{
-		Reader:   reader.New(o),
-		seat:     d.attempt.seat,
-		opened:   now,
-		changes:  d.attempt.changes,
-		asks:     asks.New(c.opts.SubscribeBatch, c.opts.SubscribeRate, &c.blame),
-		pings:    asks.Pings{Next: c.pacer.Next(now, c.rand)},
-		renewals: c.order.Renewals,
-	}
-	if age := c.opts.MaxAge; age > 0 {
-		l.retireAt = now.Add(age - age/10 + time.Duration(c.rand.Int64N(int64(age/5)+1)))
-	}
-	l.asks.Answers = c.limits.Answers
-	l.asks.Want(c.order.Topics, l)
+	l := life.New(reader.New(o), life.Options{
+		Settings: s, Limits: c.limits, Seat: a.seat, Rand: c.rand, Blame: &c.blame,
+		Pacer: limiter.NewPacer(s.PingInterval, s.PingJitter, c.anchor, c.opts.Feed, int(c.slot), c.opts.Connections),
+	})
+	l.Changes, l.Renewals = a.changes, a.order.Renewals
+	l.Asks.Want(c.order.Topics, l)
 	return l
 }
 
 // start lets the reader of a life begin.
-func (c *Conn) start(ctx context.Context, l *life) {
+func (c *Conn) start(ctx context.Context, l *life.Life) {
 	c.children.Go(l.Read)
 	c.children.Go(func() { l.LeaveWith(ctx) })
 }
@@ -272,14 +267,14 @@ type renewed struct {
 // renew fetches the credential that changed, for sessions that have an older one.
 func (c *Conn) renew(ctx context.Context) {
 	c.renewing++
-	for _, l := range []*life{c.life, c.next} {
+	for _, l := range []*life.Life{c.life, c.next} {
 		if l != nil {
-			l.asks.Stale(true)
+			l.Asks.Stale(true)
 		}
 	}
 	ordered := c.order.Credential
 	c.children.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, c.opts.DialTimeout)
+		ctx, cancel := context.WithTimeout(ctx, c.settings().DialTimeout)
 		defer cancel()
 		e, err := c.opts.Protocol.Endpoint(ctx)
 		c.inbox <- renewed{ordered, e, err}
@@ -289,7 +284,7 @@ func (c *Conn) renew(ctx context.Context) {
 // onRenewed gives the sessions the credential that changed.
 func (c *Conn) onRenewed(r renewed) {
 	c.renewing--
-	for _, l := range []*life{c.life, c.next} {
+	for _, l := range []*life.Life{c.life, c.next} {
 		if l == nil {
 			continue
 		}
@@ -300,8 +295,8 @@ func (c *Conn) onRenewed(r renewed) {
 		if c.renewing > 0 {
 			continue
 		}
-		l.asks.Stale(false)
-		if l.ending == "" {
+		l.Asks.Stale(false)
+		if l.Ending == "" {
 			c.ask(l)
 		}
 	}

@@ -20,5 +20,6 @@
 //	leaving   opening, live           Close was sent: no topics left, asked to move, or all ends
 //	parked    waiting, dialing        the upstream refused the credential, here or in another slot
 //
-// While a slot is live it may have two lives: handover.go tells how one takes over from the other.
+// What a life does by itself is package life's. While a slot is live it may have two lives: handover.go tells how one takes
+// over from the other.
 package conn

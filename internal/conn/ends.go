@@ -8,6 +8,7 @@ import (
 
 	"feedmux/internal/account"
 	"feedmux/internal/cause"
+	"feedmux/internal/conn/life"
 	"feedmux/internal/protocol"
 	"feedmux/internal/reader"
 	"feedmux/internal/slots"
@@ -21,31 +22,31 @@ func (c *Conn) onEnded(ctx context.Context, e reader.Ended) {
 	if s := c.opts.Stream; s != nil {
 		s.Ended()
 	}
-	why, err := l.ending, l.endErr
+	why, err := l.Ending, l.EndErr
 	if why == "" {
 		why, err = c.judge(l, e), e.Err
 	}
-	if c.opts.Credential != nil && l.liveSince.IsZero() {
+	if c.opts.Credential != nil && l.LiveSince.IsZero() {
 		c.opts.Credential.GivenUp(c.slot)
 	}
 	end := account.End{PeerGone: l.Socket.PeerGone()}
-	if !l.liveSince.IsZero() {
-		end.Lived = time.Since(l.liveSince)
+	if !l.LiveSince.IsZero() {
+		end.Lived = time.Since(l.LiveSince)
 	}
 	switch {
-	case l.denied: // nobody goes on to the next probe with it
-	case l.ending == cause.Drain, l.ending == cause.Renewed:
-	case l.ending == cause.ServerAsked: // an upstream that asks again and again is no better than one that closes
-		end.Failed = end.Lived < c.opts.Backoff.Settle
+	case l.Denied: // nobody goes on to the next probe with it
+	case l.Ending == cause.Drain, l.Ending == cause.Renewed:
+	case l.Ending == cause.ServerAsked: // an upstream that asks again and again is no better than one that closes
+		end.Failed = end.Lived < l.Settings.Backoff.Settle
 	default:
 		end.Failed = true
 	}
 	switch l {
 	case c.next:
-		l.seat.Leave(end)
+		l.Seat.Leave(end)
 		c.abandon(l, e, why, end)
 	case c.last:
-		l.seat.Leave(end)
+		l.Seat.Leave(end)
 		c.release(l, e, why, end)
 	default:
 		c.onServingEnded(ctx, l, e, why, err, end)
@@ -53,10 +54,10 @@ func (c *Conn) onEnded(ctx context.Context, e reader.Ended) {
 }
 
 // onServingEnded goes on after the life that served.
-func (c *Conn) onServingEnded(ctx context.Context, l *life, e reader.Ended, why cause.Cause, err error, end account.End) {
+func (c *Conn) onServingEnded(ctx context.Context, l *life.Life, e reader.Ended, why cause.Cause, err error, end account.End) {
 	now := time.Now()
-	if l.ending == "" {
-		if guilty := l.asks.LifeEnded(now, !l.liveSince.IsZero() || !c.opts.Share.Probing()); guilty != nil {
+	if l.Ending == "" {
+		if guilty := l.Asks.LifeEnded(now, !l.LiveSince.IsZero() || !c.opts.Share.Probing()); guilty != nil {
 			c.refuse(guilty, "the upstream ends each connection that asks for it: "+err.Error(), now)
 		}
 	}
@@ -65,17 +66,17 @@ func (c *Conn) onServingEnded(ctx context.Context, l *life, e reader.Ended, why 
 		c.left.Release()
 		c.left = nil
 	}
-	if l.full {
+	if l.Full {
 		c.fulls++
 	} else {
 		c.fulls = 0
 	}
 	c.life = nil
 	c.current.Store(nil)
-	if c.next != nil && c.next.ending == "" && !c.next.mute {
-		l.seat.Leave(end)
+	if c.next != nil && c.next.Ending == "" && !c.next.Mute {
+		l.Seat.Leave(end)
 		c.settleBackoff(end)
-		c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: e.LastFrame, Cause: why, Heir: c.next.asks.Inherited(l.asks)}
+		c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: e.LastFrame, Cause: why, Heir: c.next.Asks.Inherited(l.Asks)}
 		c.inherit()
 		return
 	}
@@ -90,19 +91,19 @@ func (c *Conn) onServingEnded(ctx context.Context, l *life, e reader.Ended, why 
 			waiting.cancel()
 		}
 	}
-	l.seat.PassTo(heir, end) // this end may be what the new one needs
+	l.Seat.PassTo(heir, end) // this end may be what the new one needs
 	c.settleBackoff(end)
 	c.retryAt = now
 	if end.Failed {
 		c.retryAt = c.afterFailure(now)
 	}
-	if l.full {
+	if l.Full {
 		c.retryAt = slices.MaxFunc([]time.Time{c.retryAt, now.Add(c.fullWait())}, time.Time.Compare)
 	}
 	c.moveAt = c.retryAt // an upstream that asks each new life to move is waited for, too
 	c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: e.LastFrame, Cause: why}
 	switch {
-	case l.denied && len(c.order.Topics) > 0 && ctx.Err() == nil && (waiting == nil || waiting.seat == nil):
+	case l.Denied && len(c.order.Topics) > 0 && ctx.Err() == nil && (waiting == nil || waiting.seat == nil):
 		c.setState(slots.Parked, why, err)
 	case waiting == nil || waiting.seat == nil:
 		c.rest(ctx, why, err)
@@ -129,6 +130,7 @@ func (c *Conn) refuse(t *topic.Topic, reason string, now time.Time) {
 
 // settleBackoff takes what a life that ended means for later delays.
 func (c *Conn) settleBackoff(end account.End) {
+	c.backoff.Change(c.settings().Backoff)
 	c.raiseBackoff()
 	switch {
 	case !end.Failed:
@@ -175,7 +177,7 @@ func (c *Conn) rest(ctx context.Context, why cause.Cause, err error) {
 const idleFor = 29 * time.Second
 
 // judge names the cause of an end that was not ours, and draws the consequences that reach beyond the slot.
-func (c *Conn) judge(l *life, e reader.Ended) cause.Cause {
+func (c *Conn) judge(l *life.Life, e reader.Ended) cause.Cause {
 	var closed *socket.CloseError
 	if judge, ok := c.opts.Protocol.(protocol.CloseJudge); ok && errors.As(e.Err, &closed) {
 		switch judge.JudgeClose(closed.Code, closed.Reason) {
@@ -194,13 +196,13 @@ func (c *Conn) judge(l *life, e reader.Ended) cause.Cause {
 	}
 	why := cause.Of(e.Err)
 	quiet := time.Since(l.Socket.LastRead())
-	if !l.wrote.IsZero() {
-		quiet = min(quiet, time.Since(l.wrote))
+	if !l.Wrote.IsZero() {
+		quiet = min(quiet, time.Since(l.Wrote))
 	}
 	switch {
 	case why == cause.Reset && quiet >= idleFor:
 		return cause.IdleClose
-	case l.move == cause.ServerAsked && (why == cause.Reset || why == cause.ClosedByServer):
+	case l.Move == cause.ServerAsked && (why == cause.Reset || why == cause.ClosedByServer):
 		return cause.ServerAsked // it had said so
 	}
 	return why
@@ -212,12 +214,12 @@ const yieldFor = 15 * time.Minute
 
 // refused notes that the upstream ended the life because of its credential, and names the cause. Nobody dials with that
 // again.
-func (c *Conn) refused(l *life) cause.Cause {
+func (c *Conn) refused(l *life.Life) cause.Cause {
 	if c.opts.Credential != nil {
-		l.denied = true
-		c.dead(l.changes)
+		l.Denied = true
+		c.dead(l.Changes)
 	}
-	if l.liveSince.IsZero() {
+	if l.LiveSince.IsZero() {
 		return cause.Auth
 	}
 	return cause.TokenExpired

@@ -8,6 +8,7 @@ import (
 
 	"feedmux/internal/account"
 	"feedmux/internal/cause"
+	"feedmux/internal/conn/life"
 	"feedmux/internal/overlap"
 	"feedmux/internal/protocol"
 	"feedmux/internal/reader"
@@ -36,9 +37,9 @@ const (
 func (c *Conn) mustMove() (why cause.Cause, by time.Time) {
 	switch l := c.life; {
 	case l == nil:
-	case l.move != "":
-		return l.move, l.moveBy
-	case l.renewals < c.order.Renewals, !l.retireAt.IsZero() && !time.Now().Before(l.retireAt):
+	case l.Move != "":
+		return l.Move, l.MoveBy
+	case l.Renewals < c.order.Renewals, !l.RetireAt.IsZero() && !time.Now().Before(l.RetireAt):
 		return cause.Renewed, time.Time{}
 	}
 	return "", time.Time{}
@@ -46,7 +47,7 @@ func (c *Conn) mustMove() (why cause.Cause, by time.Time) {
 
 // movable says whether a hand-over can begin.
 func (c *Conn) movable() bool {
-	return c.state == slots.Live && c.life.ending == "" && !c.life.mute && c.next == nil && c.last == nil && c.attempt == nil
+	return c.state == slots.Live && c.life.Ending == "" && !c.life.Mute && c.next == nil && c.last == nil && c.attempt == nil
 }
 
 // considerHandOver begins a hand-over that is due.
@@ -74,14 +75,14 @@ func (c *Conn) closeFirst(a *attempt) bool {
 }
 
 // standBy lets a new life get ready beside the one that serves.
-func (c *Conn) standBy(ctx context.Context, l *life) {
+func (c *Conn) standBy(ctx context.Context, l *life.Life) {
 	// What was wanted since, or is about to be asked for again, is the new one's alone: else its events would come by both
 	// in an order that nobody knows.
-	j := overlap.New(overlap.MaxHeld, c.life.asks.Carried())
+	j := overlap.New(overlap.MaxHeld, c.life.Asks.Carried())
 	j.Snapshots = c.limits.Snapshots
-	c.life.asks.Freeze(true)
+	c.life.Asks.Freeze(true)
 	l.Join(j, true)
-	l.giveUpAt = time.Now().Add(handOverWithin)
+	l.GiveUpAt = time.Now().Add(handOverWithin)
 	c.life.Join(j, false)
 	c.next = l
 	c.start(ctx, l)
@@ -91,38 +92,38 @@ func (c *Conn) standBy(ctx context.Context, l *life) {
 // takeOver makes the new life the one that serves, once it has confirmed what the old one has.
 func (c *Conn) takeOver() {
 	old, l := c.life, c.next
-	if old.ending != "" || l.ending != "" || l.mute || l.liveSince.IsZero() {
+	if old.Ending != "" || l.Ending != "" || l.Mute || l.LiveSince.IsZero() {
 		return
 	}
-	if !l.asks.Covers(old.asks) { // a topic that was wanted since may be confirmed there first
-		l.readyAt = time.Time{}
+	if !l.Asks.Covers(old.Asks) { // a topic that was wanted since may be confirmed there first
+		l.ReadyAt = time.Time{}
 		return
 	}
 	now := time.Now()
-	if l.readyAt.IsZero() {
-		l.readyAt = now
+	if l.ReadyAt.IsZero() {
+		l.ReadyAt = now
 	}
-	if now.Before(l.readyAt.Add(linger)) {
+	if now.Before(l.ReadyAt.Add(linger)) {
 		return
 	}
 	why, _ := c.mustMove()
 	c.life, c.last, c.next = l, old, nil
 	c.current.Store(l)
 	l.Closing()
-	old.ending, old.heirs = why, l.asks.Inherited(old.asks)
+	old.Ending, old.Heirs = why, l.Asks.Inherited(old.Asks)
 	c.serve(l, slots.Live, why)
 	old.Socket.Leave(1000, "")
 }
 
 // serve tells that a life serves now, and all that is known of its topics.
-func (c *Conn) serve(l *life, s slots.State, why cause.Cause) {
+func (c *Conn) serve(l *life.Life, s slots.State, why cause.Cause) {
 	c.setState(s, why, nil)
-	c.report(l, l.asks.Known())
+	c.report(l, l.Asks.Known())
 	c.sayFull(l)
 }
 
 // release ends a hand-over when the old life has ended: what was held back follows.
-func (c *Conn) release(old *life, e reader.Ended, why cause.Cause, end account.End) {
+func (c *Conn) release(old *life.Life, e reader.Ended, why cause.Cause, end account.End) {
 	c.last = nil
 	c.settleBackoff(end)
 	c.catchUp()
@@ -132,7 +133,7 @@ func (c *Conn) release(old *life, e reader.Ended, why cause.Cause, end account.E
 	news := slots.LifeEnded{Slot: c.slot, Life: old.Number, LastFrame: e.LastFrame, Cause: why, Replaced: true}
 	var closed *socket.CloseError
 	if !errors.As(e.Err, &closed) && !errors.Is(e.Err, socket.ErrNoClose) {
-		news.Heir = old.heirs // nobody knows for how long it had been deaf
+		news.Heir = old.Heirs // nobody knows for how long it had been deaf
 	}
 	if c.life != nil {
 		c.life.Release()
@@ -152,7 +153,7 @@ func (c *Conn) inherit() {
 	c.current.Store(l)
 	l.Release()
 	state := slots.Live
-	if l.liveSince.IsZero() {
+	if l.LiveSince.IsZero() {
 		state = slots.Opening
 	}
 	c.serve(l, state, "")
@@ -160,14 +161,14 @@ func (c *Conn) inherit() {
 
 // abandon ends a hand-over whose new life has ended. While the old one serves on it brings what was held back; once it ends,
 // nobody does.
-func (c *Conn) abandon(l *life, e reader.Ended, why cause.Cause, end account.End) {
+func (c *Conn) abandon(l *life.Life, e reader.Ended, why cause.Cause, end account.End) {
 	c.next = nil
-	c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: e.LastFrame, Cause: why, Replaced: true, Alone: l.ceded}
-	if c.life.ending != "" {
+	c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: e.LastFrame, Cause: why, Replaced: true, Alone: l.Ceded}
+	if c.life.Ending != "" {
 		c.left = l
 	} else {
 		c.life.Join(nil, false)
-		c.life.asks.Freeze(false)
+		c.life.Asks.Freeze(false)
 		c.ask(c.life)
 	}
 	c.settleBackoff(end)
@@ -176,16 +177,16 @@ func (c *Conn) abandon(l *life, e reader.Ended, why cause.Cause, end account.End
 
 // cede makes topics the new life's alone that it has confirmed and the old one has not: they would be held back for as long
 // as the hand-over takes, and nobody else brings them.
-func (c *Conn) cede(l *life, confirmed []*topic.Topic) {
+func (c *Conn) cede(l *life.Life, confirmed []*topic.Topic) {
 	var alone []*topic.Topic
 	for _, t := range confirmed {
-		if c.life.asks.IsConfirmed(t.Name) {
+		if c.life.Asks.IsConfirmed(t.Name) {
 			continue
 		}
-		if l.ceded == nil {
-			l.ceded = make(map[*topic.Topic]bool)
+		if l.Ceded == nil {
+			l.Ceded = make(map[*topic.Topic]bool)
 		}
-		l.ceded[t.Self()] = true
+		l.Ceded[t.Self()] = true
 		alone = append(alone, t)
 	}
 	l.Cede(alone)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
+	"feedmux/internal/conn/life"
 	"feedmux/internal/protocol"
 	"feedmux/internal/reader"
 	"feedmux/internal/slots"
@@ -16,10 +17,10 @@ func (c *Conn) onHeard(h reader.Heard) {
 	if l == c.last {
 		return // its topics are another life's
 	}
-	if h.Live && l.liveSince.IsZero() {
-		l.liveSince = h.At
-		l.seat.Live()
-		c.accepted(l.changes)
+	if h.Live && l.LiveSince.IsZero() {
+		l.LiveSince = h.At
+		l.Seat.Live()
+		c.accepted(l.Changes)
 		switch {
 		case c.opts.Stream != nil:
 			c.opts.Stream.Live()
@@ -30,32 +31,34 @@ func (c *Conn) onHeard(h reader.Heard) {
 			c.setState(slots.Live, "", nil)
 		}
 	}
-	if h.Pong && l.pings.Answered() {
-		c.up <- slots.PongNews{Slot: c.slot, RTT: h.At.Sub(l.pings.Sent)}
+	if h.Pong {
+		if rtt, first := l.Pong(h.At); first {
+			c.up <- slots.PongNews{Slot: c.slot, RTT: rtt}
+		}
 	}
 	for _, s := range h.Settled {
-		c.report(l, l.asks.Settle(s, l, time.Now()))
+		c.report(l, l.Asks.Settle(s, l, time.Now()))
 	}
-	c.report(l, l.asks.ByEvent(h.First, h.At))
+	c.report(l, l.Asks.ByEvent(h.First, h.At))
 	for _, w := range h.Words {
 		if w.Kind == "error" {
-			l.asks.Objected(h.At)
+			l.Asks.Objected(h.At)
 		}
 		c.up <- slots.WordsNews{Slot: c.slot, Life: l.Number, Kind: w.Kind, Text: w.Text, At: h.At}
 	}
 	c.sayFull(l)
-	if l.ending != "" {
+	if l.Ending != "" {
 		return
 	}
 	if h.Full {
 		c.tooMany(l)
 		return
 	}
-	l.asks.Reply(h.Frames)
-	if h.Move && l.move == "" {
-		l.move = cause.ServerAsked
+	l.Asks.Reply(h.Frames)
+	if h.Move && l.Move == "" {
+		l.Move = cause.ServerAsked
 		if within := c.limits.MoveWithin; within > 0 {
-			l.moveBy = h.At.Add(within)
+			l.MoveBy = h.At.Add(within)
 		}
 		if l == c.life && c.state == slots.Opening { // it has nothing to hand over
 			c.leave(l, cause.ServerAsked, 1000)
@@ -69,11 +72,11 @@ func (c *Conn) onHeard(h reader.Heard) {
 }
 
 // sayFull tells of a life that takes no more topics.
-func (c *Conn) sayFull(l *life) {
+func (c *Conn) sayFull(l *life.Life) {
 	if l != c.life {
 		return
 	}
-	if n := l.asks.TakeFull(); n > 0 {
+	if n := l.Asks.TakeFull(); n > 0 {
 		c.up <- slots.FullNews{Slot: c.slot, Life: l.Number, Capacity: n}
 	}
 }
@@ -83,18 +86,18 @@ var errFull = errors.New("the upstream did not take all topics, and did not say 
 // tooMany goes on after the upstream did not take all topics. On a life that has settled what it took before stays, and what it
 // was asked for just now goes elsewhere. A young one is ended, since nobody knows what it has: the upstream may still count the
 // topics of the life before. It gets more and more time for that, and if the first wait did not help, fewer topics.
-func (c *Conn) tooMany(l *life) {
+func (c *Conn) tooMany(l *life.Life) {
 	now := time.Now()
-	if l == c.life && !l.liveSince.IsZero() && now.Sub(l.liveSince) >= c.opts.Backoff.Settle && l.asks.Overflow(l) {
+	if l == c.life && !l.LiveSince.IsZero() && now.Sub(l.LiveSince) >= l.Settings.Backoff.Settle && l.Asks.Overflow(l) {
 		c.sayFull(l)
 		c.pump(l, now)
 		return
 	}
 	if l == c.life && c.fulls > 0 {
 		n := len(c.order.Topics)
-		c.up <- slots.FullNews{Slot: c.slot, Life: c.lives + 1, Capacity: max(n-c.opts.SubscribeBatch, n/2, 1)}
+		c.up <- slots.FullNews{Slot: c.slot, Life: c.lives + 1, Capacity: max(n-l.Settings.SubscribeBatch, n/2, 1)}
 	}
-	l.full, l.endErr = true, errFull
+	l.Full, l.EndErr = true, errFull
 	c.leave(l, cause.RateLimited, 1000) // an upstream that sees no Close may count its topics for even longer
 }
 

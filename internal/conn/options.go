@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"net"
-	"time"
 
 	"feedmux/internal/account"
+	"feedmux/internal/conn/life"
 	"feedmux/internal/credential"
 	"feedmux/internal/protocol"
 	"feedmux/internal/resume"
 	"feedmux/internal/tally"
 	"feedmux/internal/topic"
-	"feedmux/limiter"
 	"feedmux/shard"
 )
+
+// Settings are what a life is dialled with, and keeps.
+type Settings = life.Settings
 
 // Options are what the connections of one feed have in common. Everything without a note is required.
 type Options struct {
@@ -23,18 +25,8 @@ type Options struct {
 	Share     *account.Share
 	Publisher topic.Publisher
 
-	Connections    int            // slots of the feed: from 1 to the share's connections
-	SubscribeBatch int            // topics in one ask
-	SubscribeRate  limiter.Window // messages to the upstream, for each connection
-
-	DialTimeout  time.Duration
-	PingInterval time.Duration
-	PingJitter   float64 // share of the interval
-	PingTimeout  time.Duration
-	Silence      time.Duration // a life on which nothing came for so long ends; 0: as the protocol says
-	Backoff      limiter.Backoff
-	MaxMessage   int           // bytes; longer messages are skipped and counted
-	MaxAge       time.Duration // lives of about this age are handed over; 0: never
+	Connections int // slots of the feed: from 1 to the share's connections
+	Settings        // those to begin with
 
 	// Asides are what events may name though nobody wants it, as a protocol.Narrator says; nil: there are none.
 	Asides map[shard.Topic]*topic.Topic
@@ -65,10 +57,6 @@ func (o *Options) Check() error {
 		return errors.New("connections must be from 1 to the share's")
 	case o.Stream != nil && (o.Connections != 1 || o.Protocol.Limits().Overlap != protocol.Never || o.Credential == nil):
 		return errors.New("a feed with a stream has one connection at a time, and a credential")
-	case o.SubscribeBatch < 1 || o.SubscribeRate.N < 1:
-		return errors.New("subscribe batch and rate must be 1 or more")
-	case o.PingInterval <= 0 || o.PingTimeout <= 0 || o.DialTimeout <= 0:
-		return errors.New("ping interval, ping timeout and dial timeout must be positive")
 	}
-	return nil
+	return o.Settings.Check()
 }

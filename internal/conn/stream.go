@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"feedmux/internal/cause"
+	"feedmux/internal/conn/life"
 	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 )
@@ -38,26 +39,26 @@ func (c *Conn) onStream(now time.Time) {
 		c.onRefused()
 	}
 	switch {
-	case l == nil || st.Life != l.Number || l.ending != "":
+	case l == nil || st.Life != l.Number || l.Ending != "":
 		return
 	case st.CaughtUp:
 		c.listening(l, now, st.Filled)
-	case l.listening && !st.Behind.IsZero(): // nothing flows: the topics are as dark as if the line had been cut
-		l.listening = false
-		l.asks.Unheed()
+	case l.Listening && !st.Behind.IsZero(): // nothing flows: the topics are as dark as if the line had been cut
+		l.Listening = false
+		l.Asks.Unheed()
 		c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: st.Behind, Cause: st.Cause, GoesOn: true}
 		c.setState(c.state, st.Cause, st.Err)
 	}
-	if st.Unvouched && l.move == "" && !l.liveSince.IsZero() {
-		l.move = cause.Renewed // the next life vouches for the credential that there is now
+	if st.Unvouched && l.Move == "" && !l.LiveSince.IsZero() {
+		l.Move = cause.Renewed // the next life vouches for the credential that there is now
 	}
 }
 
 // listening says that a life whose topics are not asked for brings all that there is from now on.
-func (c *Conn) listening(l *life, now time.Time, filled topic.Filled) {
-	if !l.listening {
-		l.listening = true
-		c.report(l, l.asks.Listening(now, filled))
+func (c *Conn) listening(l *life.Life, now time.Time, filled topic.Filled) {
+	if !l.Listening {
+		l.Listening = true
+		c.report(l, l.Asks.Listening(now, filled))
 	}
 }
 

@@ -15,7 +15,7 @@ const patience = 2 * time.Second
 
 // answers is what the loops said of themselves at about one moment.
 type answers struct {
-	feeds    []feedAnswer // in the order of Options.Feeds
+	feeds    []feedAnswer // in the order in which they were asked
 	delivery Delivery
 	err      error // why delivery did not answer
 }
@@ -64,6 +64,6 @@ func (a *answers) silent() error {
 // Health is nil when every loop turns: each answered within two seconds. Otherwise it names those that did not, one a
 // line. It says nothing of upstreams or NATS, so a watchdog may act on it.
 func (o *Options) Health(ctx context.Context) error {
-	a := o.ask(ctx, o.Feeds, false)
+	a := o.ask(ctx, o.Feeds(), false)
 	return a.silent()
 }

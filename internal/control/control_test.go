@@ -49,9 +49,9 @@ func stuckDelivery(ctx context.Context) (Delivery, error) {
 
 func options(feeds ...Feed) Options {
 	return Options{
-		Feeds:    feeds,
+		Feeds:    func() []Feed { return feeds },
 		Delivery: delivering(Delivery{Connected: true}),
-		Ready:    0.9,
+		Ready:    func() float64 { return 0.9 },
 		Version:  "v1.2.3",
 		Started:  time.Now(),
 		Log:      slog.New(slog.NewTextHandler(io.Discard, nil)),

@@ -1,7 +1,7 @@
 // Package control answers questions about a running daemon over HTTP, and changes nothing.
 //
-//	/             the paths below, in words
-//	/api/status   what is going on, as JSON; ?feed=NAME for one feed, ?ledger=1 with every topic
+//	/             the status page for a browser (Options.Page); for others the paths below, in words
+//	/api/status   what is going on, as JSON; ?feed=NAME for one feed, &topic=NAME for one topic of it, ?ledger=1 with every topic
 //	/metrics      for Prometheus
 //	/healthz      200 while every loop turns, else 503 and which does not
 //	/readyz       200 once every feed has enough of its topics confirmed, else 503 and how far it is

@@ -32,6 +32,16 @@ func guard(hosts hosts, next http.Handler) http.Handler {
 	})
 }
 
+// forBrowsers lets what the page brings along itself work in a browser, and nothing else: no script or style in the page's
+// text, nothing from or to elsewhere.
+func forBrowsers(page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
+			"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		page.ServeHTTP(w, r)
+	})
+}
+
 // hosts says which Host headers are ours. A web page that points its own name at a loopback address (DNS rebinding)
 // still sends that name; so names are let in one by one, while an IP address cannot be rebound.
 type hosts struct {

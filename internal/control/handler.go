@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -29,6 +30,9 @@ func Handler(o Options) http.Handler {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", h.index)
+	if o.Page != nil {
+		mux.Handle("/page/", forBrowsers(o.Page))
+	}
 	mux.HandleFunc("/api/status", h.status)
 	mux.Handle("/metrics", h.metrics())
 	mux.HandleFunc("/healthz", h.healthz)
@@ -42,7 +46,13 @@ func Handler(o Options) http.Handler {
 	return guard(newHosts(o.Hosts), mux)
 }
 
-func (h *handler) index(w http.ResponseWriter, _ *http.Request) {
+// index is the page for whoever asks for HTML, as browsers do, and words for curl and the like.
+func (h *handler) index(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	if h.Page != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		forBrowsers(h.Page).ServeHTTP(w, r)
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, `feedmux %s
 
@@ -51,6 +61,9 @@ func (h *handler) index(w http.ResponseWriter, _ *http.Request) {
 /healthz      200 while every loop turns, else 503
 /readyz       200 once every feed has enough of its topics confirmed, else 503
 `, h.Version)
+	if h.Page != nil {
+		fmt.Fprintln(w, "/             the status page, in a browser")
+	}
 	if h.Pprof {
 		fmt.Fprintln(w, "/debug/pprof/ profiles, for go tool pprof")
 	}
@@ -77,7 +90,12 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	writeJSON(w, http.StatusOK, h.report(r.Context(), feeds, q.ledger))
+	report := h.report(r.Context(), feeds, q.ledger)
+	if q.topic != "" && len(report.Feeds) > 0 && !report.only(q.topic) {
+		writeError(w, http.StatusNotFound, fmt.Sprintf("topic: feed %s does not want %q", q.feed, q.topic))
+		return
+	}
+	writeJSON(w, http.StatusOK, report)
 }
 
 // metrics has a registry of its own, so what a library registers for the whole program is not shown.
@@ -104,8 +122,8 @@ func (h *handler) healthz(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
-	a := h.ask(r.Context(), h.Feeds, false)
-	ready := readiness(a.feeds, h.Ready)
+	a := h.ask(r.Context(), h.Feeds(), false)
+	ready := readiness(a.feeds, h.Ready())
 	code := http.StatusOK
 	if !ready.Ready {
 		code = http.StatusServiceUnavailable

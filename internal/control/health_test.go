@@ -82,7 +82,7 @@ func TestReadinessIsConfirmedOverPlaceable(t *testing.T) {
 		{"a little confirmed, nothing needed", pool.TopicCounts{Wanted: 50, Asked: 40, Confirmed: 10}, 0, 0.2, true},
 	} {
 		o := options(answering(pool.Status{Feed: "f", Topics: c.topics}))
-		o.Ready = c.needed
+		o.Ready = func() float64 { return c.needed }
 		w := get(Handler(o), "/readyz")
 		code := http.StatusServiceUnavailable
 		if c.ready {

@@ -27,7 +27,7 @@ type collector struct {
 	odd, gaps, gapSeconds, tokenDies      series
 	bufferBytes, bufferOldest, natsUp     series
 	natsRefused, noticesDropped           series
-	build                                 series
+	reloaded, build                       series
 	dialWait, pingRTT                     histogram
 }
 
@@ -83,6 +83,8 @@ func newCollector(o *Options) *collector {
 		"Messages of any feed that the NATS server's permissions forbade: they are lost."))
 	c.noticesDropped = counter(desc("notices_dropped_total",
 		"Notices that never reached NATS."))
+	c.reloaded = gauge(desc("reload_success",
+		"1 where the configuration was read well when it was last read, else 0: what counts is older than the file."))
 	c.build = gauge(desc("build_info",
 		"Always 1; its labels say what is running.", "version", "goversion"))
 	return c
@@ -97,15 +99,24 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
-	a := c.o.ask(context.Background(), c.o.Feeds, false)
+	feeds := c.o.Feeds()
+	a := c.o.ask(context.Background(), feeds, false)
 	if err := a.silent(); err != nil {
 		c.complain.Do(func() { c.o.Log.Warn("metrics leave out what did not answer", "error", err) })
 	}
 
 	c.build.send(to, 1, c.o.Version, runtime.Version())
-	for _, f := range c.o.Feeds {
-		if f.TokenDies != nil {
-			c.tokenDies.send(to, float64(f.TokenDies().Unix()), f.Name)
+	good := true
+	if c.o.Reload != nil {
+		good, _ = c.o.Reload()
+	}
+	c.reloaded.send(to, oneIf(good))
+	for _, f := range feeds {
+		if f.TokenDies == nil {
+			continue
+		}
+		if at := f.TokenDies(); !at.IsZero() { // a token that says it of itself may not be there yet
+			c.tokenDies.send(to, float64(at.Unix()), f.Name)
 		}
 	}
 	if a.err == nil {

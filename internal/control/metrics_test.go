@@ -6,12 +6,14 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"feedmux/pool"
@@ -54,7 +56,7 @@ func TestMetricsSayWhatTheLoopsSaid(t *testing.T) {
 		Dropped:   map[string]map[string]uint64{"twitch": {"buffer_full": 7, "too_big": 1}},
 		Gaps:      map[string]map[string]uint64{"twitch": {"nats_broke": 4}},
 	})
-	o.Feeds[0].TokenDies = func() time.Time { return time.Unix(1_800_000_000, 0) }
+	o.Feeds()[0].TokenDies = func() time.Time { return time.Unix(1_800_000_000, 0) }
 	got := scrape(t, Handler(o))
 	wantSeries(t, got, map[string]string{
 		`feedmux_account_connections{account="pubsub-edge.twitch.tv"}`: "3",
@@ -128,9 +130,40 @@ func TestFeedsOfOneAccountShareItsSeriesAndTheDialWait(t *testing.T) {
 	})
 }
 
+func TestReloadsThatFailedShowAsSuch(t *testing.T) {
+	o := options()
+	wantSeries(t, scrape(t, Handler(o)), map[string]string{"feedmux_reload_success": "1"})
+	good := false
+	o.Reload = func() (bool, time.Time) { return good, time.Now() }
+	h := Handler(o)
+	wantSeries(t, scrape(t, h), map[string]string{"feedmux_reload_success": "0"})
+	good = true
+	wantSeries(t, scrape(t, h), map[string]string{"feedmux_reload_success": "1"})
+}
+
+func TestATokenWhoseEndIsNotKnownYetHasNoSeries(t *testing.T) {
+	o := options(answering(twitch()))
+	o.Feeds()[0].TokenDies = func() time.Time { return time.Time{} }
+	if value, shown := scrape(t, Handler(o))[`feedmux_token_expiry_timestamp_seconds{feed="twitch"}`]; shown {
+		t.Errorf("it dies at %s", value)
+	}
+}
+
 func TestMetricsFollowTheConventions(t *testing.T) {
-	w := get(Handler(options(answering(twitch()))), "/metrics")
+	o := options(answering(twitch()))
+	o.Feeds()[0].TokenDies = time.Now
+	w := get(Handler(o), "/metrics")
 	wantCode(t, w, http.StatusOK)
+	// All of them are linted, not only those that happen to have a value here.
+	descs := make(chan *prometheus.Desc, 100)
+	newCollector(&o).Describe(descs)
+	close(descs)
+	for d := range descs {
+		name := regexp.MustCompile(`fqName: "(\w+)"`).FindStringSubmatch(d.String())
+		if name == nil || !strings.Contains(w.Body.String(), "# TYPE "+name[1]+" ") {
+			t.Errorf("not shown: %v", d)
+		}
+	}
 	for _, ours := range []string{"feedmux_topics{", "go_goroutines ", "process_start_time_seconds "} {
 		// The process collector has nothing to read outside Linux.
 		if _, err := os.Stat("/proc/self/stat"); err != nil && strings.HasPrefix(ours, "process_") {

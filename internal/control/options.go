@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"feedmux/pool"
@@ -10,17 +11,25 @@ import (
 
 // Options say what is shown. Everything without a note is required.
 type Options struct {
-	Feeds    []Feed
+	Feeds    func() []Feed                           // those that there are: they may come and go
 	Delivery func(context.Context) (Delivery, error) // fails when the publisher's loop does not turn within ctx
 
-	Ready   float64 // share of a feed's placeable topics, 0 to 1, that must be confirmed for it to be ready
+	Ready   func() float64 // share of a feed's placeable topics, 0 to 1, that must be confirmed for it to be ready
 	Version string
 	Started time.Time
 	Log     *slog.Logger
 
+	// Notes are what waits for somebody to do something, in sentences. nil: nothing ever does.
+	Notes func() []string
+	// Reload says whether the configuration was read well when it was last read, and when that was. nil: it was read
+	// once, at the start.
+	Reload func() (good bool, at time.Time)
+
 	// Hosts are the names and addresses that requests may be made to, beside the loopback ones. An address that stands
 	// for every interface ("", 0.0.0.0, ::) lets in requests to any IP address; names must still be listed.
 	Hosts []string
+	// Page answers browsers at "/", and everybody below "/page/". nil: "/" is the words that others get.
+	Page http.Handler
 	// Pprof adds Go's profiles under /debug/pprof/.
 	Pprof bool
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -9,9 +10,11 @@ import (
 	"time"
 
 	"feedmux/pool"
+	"feedmux/shard"
 )
 
-// Report is the body of /api/status. With ?feed=NAME it holds that feed alone, its readiness included.
+// Report is the body of /api/status. With ?feed=NAME it holds that feed alone, its readiness included; with &topic=NAME
+// beside it, the feed's ledger is the line of that topic.
 type Report struct {
 	Version   string        `json:"version"`
 	Started   time.Time     `json:"started"`
@@ -20,7 +23,26 @@ type Report struct {
 	Feeds     []pool.Status `json:"feeds"`              // those that answered
 	Delivery  *Delivery     `json:"delivery,omitempty"` // absent where it did not answer
 	Errors    []string      `json:"errors,omitempty"`   // who did not answer, and why
+
+	// TokensDie is when the token dies, or died, that a feed dials with, by feed; it has those of which that is known.
+	TokensDie map[string]time.Time `json:"tokens_die,omitempty"`
+
+	// Notes are what waits for somebody to do something, in sentences.
+	Notes []string `json:"notes,omitempty"`
 }
+
+// Report asks the loops as /api/status does: of one feed, or of all where feed is empty. It fails with ErrNoFeed where
+// there is none of that name. A ledger is copied in its pool's loop: the caller sees to it that few are asked for at a time.
+func (o *Options) Report(ctx context.Context, feed string, ledger bool) (Report, error) {
+	feeds := o.feedsNamed(feed)
+	if feed != "" && feeds == nil {
+		return Report{}, fmt.Errorf("feed %q: %w", feed, ErrNoFeed)
+	}
+	return o.report(ctx, feeds, ledger), nil
+}
+
+// ErrNoFeed says that no feed has the name that was asked for.
+var ErrNoFeed = errors.New("there is none called so")
 
 func (o *Options) report(ctx context.Context, feeds []Feed, ledger bool) Report {
 	a := o.ask(ctx, feeds, ledger)
@@ -28,8 +50,22 @@ func (o *Options) report(ctx context.Context, feeds []Feed, ledger bool) Report 
 		Version:   o.Version,
 		Started:   o.Started,
 		Uptime:    pool.Seconds(time.Since(o.Started)),
-		Readiness: readiness(a.feeds, o.Ready),
+		Readiness: readiness(a.feeds, o.Ready()),
 		Feeds:     make([]pool.Status, 0, len(a.feeds)),
+	}
+	if o.Notes != nil {
+		r.Notes = o.Notes()
+	}
+	for _, f := range feeds {
+		if f.TokenDies == nil {
+			continue
+		}
+		if at := f.TokenDies(); !at.IsZero() {
+			if r.TokensDie == nil {
+				r.TokensDie = make(map[string]time.Time)
+			}
+			r.TokensDie[f.Name] = at
+		}
 	}
 	for _, f := range a.feeds {
 		if f.err != nil {
@@ -49,7 +85,8 @@ func (o *Options) report(ctx context.Context, feeds []Feed, ledger bool) Report 
 // question is what a request to /api/status asks for.
 type question struct {
 	feed   string // empty: all
-	ledger bool
+	topic  shard.Topic
+	ledger bool // every line, or that of the topic
 }
 
 // parseQuestion is strict, because a misspelt parameter would look like an answer.
@@ -66,25 +103,45 @@ func parseQuestion(query string) (question, error) {
 		switch key {
 		case "feed":
 			q.feed = given[0]
+		case "topic":
+			q.topic = shard.Topic(given[0])
 		case "ledger":
 			if q.ledger, err = strconv.ParseBool(given[0]); err != nil {
 				return question{}, fmt.Errorf("ledger: must be 1 or 0, not %q", given[0])
 			}
 		default:
-			return question{}, fmt.Errorf("%q: no such parameter; there are feed and ledger", key)
+			return question{}, fmt.Errorf("%q: no such parameter; there are feed, topic and ledger", key)
 		}
+	}
+	if q.topic != "" {
+		if q.feed == "" {
+			return question{}, errors.New("topic: needs feed=NAME beside it")
+		}
+		q.ledger = true
 	}
 	return q, nil
 }
 
+// only leaves the line of one topic in the ledger of a feed that was asked for alone. It says no where there is none.
+func (r *Report) only(topic shard.Topic) bool {
+	f := &r.Feeds[0]
+	i := slices.IndexFunc(f.Ledger, func(t pool.TopicStatus) bool { return t.Topic == topic })
+	if i < 0 {
+		return false
+	}
+	f.Ledger = f.Ledger[i : i+1]
+	return true
+}
+
 // feedsNamed returns the feed of that name, or all where name is empty; none where there is no such feed.
 func (o *Options) feedsNamed(name string) []Feed {
+	feeds := o.Feeds()
 	if name == "" {
-		return o.Feeds
+		return feeds
 	}
-	i := slices.IndexFunc(o.Feeds, func(f Feed) bool { return f.Name == name })
+	i := slices.IndexFunc(feeds, func(f Feed) bool { return f.Name == name })
 	if i < 0 {
 		return nil
 	}
-	return o.Feeds[i : i+1]
+	return feeds[i : i+1]
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"feedmux/internal/topic"
 	"feedmux/pool"
 )
 
@@ -112,18 +113,32 @@ func TestTheReportCanBeOfOneFeedAndHoldItsLedger(t *testing.T) {
 	}
 }
 
+func TestTheReportCanBeOfOneTopic(t *testing.T) {
+	feed := twitch()
+	feed.Ledger = append(feed.Ledger, pool.TopicStatus{Topic: "raid.1", State: topic.Unplaced}, pool.TopicStatus{Topic: "raid.2"})
+	h := Handler(options(answering(feed), answering(pool.Status{Feed: "other"})))
+	w := get(h, "/api/status?feed=twitch&topic=raid.1")
+	wantCode(t, w, http.StatusOK)
+	r := decode[shown](t, w)
+	if len(r.Feeds) != 1 || len(r.Feeds[0].Ledger) != 1 || r.Feeds[0].Ledger[0].Topic != "raid.1" {
+		t.Errorf("asked for raid.1: %+v", r.Feeds)
+	}
+}
+
 func TestAQuestionThatMakesNoSenseIsRefused(t *testing.T) {
 	h := Handler(options(answering(twitch())))
 	for query, c := range map[string]struct {
 		code int
 		name string // what the answer must name
 	}{
-		"feed=nosuch":             {http.StatusNotFound, "nosuch"},
-		"ledgr=1":                 {http.StatusBadRequest, "ledgr"},
-		"ledger=maybe":            {http.StatusBadRequest, "maybe"},
-		"ledger":                  {http.StatusBadRequest, "ledger"},
-		"feed=twitch&feed=twitch": {http.StatusBadRequest, "feed"},
-		"feed=%zz":                {http.StatusBadRequest, "%zz"},
+		"feed=nosuch":              {http.StatusNotFound, "nosuch"},
+		"ledgr=1":                  {http.StatusBadRequest, "ledgr"},
+		"ledger=maybe":             {http.StatusBadRequest, "maybe"},
+		"ledger":                   {http.StatusBadRequest, "ledger"},
+		"feed=twitch&feed=twitch":  {http.StatusBadRequest, "feed"},
+		"feed=%zz":                 {http.StatusBadRequest, "%zz"},
+		"topic=raid.1":             {http.StatusBadRequest, "feed=NAME"},
+		"feed=twitch&topic=raid.1": {http.StatusNotFound, "raid.1"},
 	} {
 		w := get(h, "/api/status?"+query)
 		if w.Code != c.code {

@@ -16,7 +16,13 @@ type Credential struct {
 	dead    bool // as it was at deadAt
 	deadAt  int
 	trying  *shard.Slot // the one that tries the changed one
+
+	refused func() // nil: nobody wants to know
 }
+
+// New makes a Credential that calls refused, which must not wait, each time that the upstream has refused the newest secret:
+// once for each.
+func New(refused func()) *Credential { return &Credential{refused: refused} }
 
 // Changed says that the secret is another one now.
 func (c *Credential) Changed() {
@@ -52,6 +58,9 @@ func (c *Credential) Refused(changes int) {
 	defer c.mu.Unlock()
 	if !c.dead || changes > c.deadAt {
 		c.dead, c.deadAt = true, changes
+		if changes == c.changes && c.refused != nil {
+			c.refused()
+		}
 	}
 	c.trying = nil
 }

@@ -78,3 +78,23 @@ func TestOfManyWhoAskAtOnceOneTries(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoeverWantsToKnowHearsOnceThatTheNewestSecretIsDead(t *testing.T) {
+	heard := 0
+	c := New(func() { heard++ })
+	c.Refused(0)
+	c.Refused(0)
+	if heard != 1 {
+		t.Fatalf("heard %d times of the first secret, want once", heard)
+	}
+	c.Changed()
+	c.Changed()
+	c.Refused(1)
+	if heard != 1 {
+		t.Error("heard of a secret that is not the newest")
+	}
+	c.Refused(2)
+	if heard != 2 {
+		t.Error("not heard of the newest")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -17,26 +18,56 @@ import (
 	"feedmux/internal/state"
 )
 
-// accounts are what the upstreams count by, by name. Feeds that name the same account share one.
-type accounts map[string]*account.Account
+// accounts are what the upstreams count by. Feeds that name the same account share one. They outlive their feeds: an upstream
+// goes on counting what a feed had that is gone.
+type accounts map[string]*counted
+
+// counted is one account.
+type counted struct {
+	*account.Account
+	figures figures
+	free    []*account.Share // of feeds that are gone
+}
+
+// figures are what an account was made with. Others need a restart.
+type figures struct {
+	connections, inFlight int
+	dials                 config.Rate
+	hold                  time.Duration
+}
 
 // share gives a feed its share of its account, which is made for the first feed that asks.
 func (a accounts) share(f *config.Feed, limits protocol.Limits, dir *state.Dir, log *slog.Logger) (*account.Share, error) {
+	want := figures{f.Limits.Connections, f.Dial.InFlight, f.Dial.Rate, f.Limits.Hold}
+	if f.Shared != nil {
+		want.connections = f.Shared.Connections
+	}
 	of := a[f.Account]
 	if of == nil {
-		connections := f.Limits.Connections
-		if f.Shared != nil {
-			connections = f.Shared.Connections
-		}
-		of = account.New(account.Options{
-			Name: f.Account, Connections: connections,
-			Dials: Window(f.Dial.Rate), InFlight: f.Dial.InFlight, Hold: f.Limits.Hold,
+		of = &counted{figures: want, Account: account.New(account.Options{
+			Name: f.Account, Connections: want.connections,
+			Dials: Window(want.dials), InFlight: want.inFlight, Hold: want.hold,
 			Backoff: backoffOf(f, limits), Seed: seed(),
 			Journal: newJournal(f.Account, dir, log),
-		})
+		})}
 		a[f.Account] = of
 	}
+	if of.figures != want {
+		return nil, fmt.Errorf("its account %s is in use with other figures: a restart changes them", f.Account)
+	}
+	for i, s := range of.free {
+		if s.Limit() == f.Limits.Connections {
+			of.free = slices.Delete(of.free, i, i+1)
+			return s, nil
+		}
+	}
 	return of.Join(f.Name, f.Limits.Connections)
+}
+
+// part takes the share of a feed that is gone, for another one like it.
+func (a accounts) part(s *account.Share) {
+	of := a[s.Account().Name()]
+	of.free = append(of.free, s)
 }
 
 // journal keeps an account's dial times in the state directory, so that restarting again and again spends nothing extra.

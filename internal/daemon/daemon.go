@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -10,11 +11,16 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"feedmux/internal/config"
 	"feedmux/internal/control"
+	"feedmux/internal/control/local"
+	"feedmux/internal/daemon/dialect"
 	"feedmux/internal/embedded"
+	"feedmux/internal/history"
+	"feedmux/internal/natslogin"
 	"feedmux/internal/sink"
 	"feedmux/internal/state"
 	"feedmux/pool"
@@ -25,13 +31,20 @@ const turnWithin = 2 * time.Second
 
 // Options say what a Daemon is made of. Everything without a note is required.
 type Options struct {
-	Config  *config.Config
-	Dir     string // the state directory; made if it does not exist
-	Log     *slog.Logger
-	Version string
+	Config     *config.Config // as it was loaded
+	Dir        string         // the state directory; made if it does not exist
+	RuntimeDir string         // of the control socket; made if it does not exist. "": Dir
+	Log        *slog.Logger
+	Version    string
 
 	// Dialects are the protocols that feeds name.
-	Dialects map[string]Dialect
+	Dialects map[string]dialect.Dialect
+
+	// LoadOptions are what Config was checked against. Load reads it again, for a reload; nil: there is no other.
+	LoadOptions config.LoadOptions
+	Load        func() (*config.Config, error)
+	// Level is the log's, which a reload may change; nil: it stays.
+	Level *slog.LevelVar
 }
 
 // Daemon is everything that runs for one configuration.
@@ -39,16 +52,30 @@ type Daemon struct {
 	Options
 	started  time.Time
 	state    *state.Dir
-	accounts accounts
+	accounts accounts         // whoever is in the gate may use them
 	embedded *embedded.Server // nil with an external NATS
 	http     net.Listener     // nil where it is off
+	socket   *local.Socket
 	core     *sink.Core
-	feeds    []feed
+	history  *history.Sampler
+	feeds    feeds
+	feeding  context.Context // of all feeds; set by Run
+	failed   chan error      // room for 1: the first failure ends the daemon
+
+	gate     gate
+	counting counting
+
+	reloaded atomic.Pointer[reloaded]
+	ready    atomic.Pointer[float64]
+	waits    atomic.Pointer[[]local.ChangeLine] // for a restart
 }
 
 // New makes everything and opens what others connect to, but runs nothing yet. On an error nothing is left open.
 func New(o Options) (d *Daemon, err error) {
-	d = &Daemon{Options: o, started: time.Now(), accounts: make(accounts)}
+	d = &Daemon{Options: o, started: time.Now(), accounts: make(accounts), failed: make(chan error, 1), gate: newGate()}
+	d.reloaded.Store(&reloaded{good: true, at: d.started})
+	d.ready.Store(&o.Config.HTTP.Ready)
+	d.waits.Store(new([]local.ChangeLine))
 	defer func() {
 		if err != nil {
 			d.Close()
@@ -63,16 +90,25 @@ func New(o Options) (d *Daemon, err error) {
 			return d, fmt.Errorf("http.listen: %w", err)
 		}
 	}
+	if d.socket, err = local.Listen(cmp.Or(o.RuntimeDir, o.Dir)); err != nil {
+		return d, err
+	}
 	if err = d.startNATS(); err != nil {
 		return d, err
 	}
-	for _, f := range o.Config.Feeds {
+	now, err := d.withAdded(o.Config)
+	if err != nil {
+		return d, err
+	}
+	d.counting = counting{loaded: o.Config, now: now}
+	for _, f := range now.Feeds {
 		feed, err := d.newFeed(f)
 		if err != nil {
 			return d, fmt.Errorf("feed %s: %w", f.Name, err)
 		}
-		d.feeds = append(d.feeds, feed)
+		d.feeds.set(append(d.feeds.all(), feed))
 	}
+	d.history = newHistory(d.shown())
 	return d, nil
 }
 
@@ -80,6 +116,9 @@ func New(o Options) (d *Daemon, err error) {
 func (d *Daemon) Close() {
 	if d.http != nil {
 		d.http.Close()
+	}
+	if d.socket != nil {
+		d.socket.Close()
 	}
 	if d.embedded != nil {
 		d.embedded.Shutdown()
@@ -113,7 +152,7 @@ func (d *Daemon) Stats() sink.Stats { return d.core.Stats() }
 
 // Status asks each feed's pool.
 func (d *Daemon) Status(ctx context.Context) (list []pool.Status, err error) {
-	for _, f := range d.feeds {
+	for _, f := range d.feeds.all() {
 		s, err := f.pool.Status(ctx, false)
 		if err != nil {
 			return nil, err
@@ -128,15 +167,18 @@ func (d *Daemon) startNATS() error {
 	o := sink.Options{
 		URL: c.URL, Name: c.Name, Buffer: int64(c.Buffer), Headers: sink.Headers(c.Headers), Start: seed(), Log: d.Log,
 	}
-	if c.IsEmbedded() {
+	if !c.IsEmbedded() {
+		login, err := natslogin.Of(c)
+		if err != nil {
+			return fmt.Errorf("nats: %w", err)
+		}
+		o.URL, o.Connect = login.URL, login.Options(d.Log)
+	} else {
 		roots, err := d.subjectRoots()
 		if err != nil {
 			return err
 		}
-		store := c.Embedded.StoreDir
-		if store == "" {
-			store = filepath.Join(d.Dir, "nats")
-		}
+		store := cmp.Or(c.Embedded.StoreDir, filepath.Join(d.Dir, "nats"))
 		d.embedded, err = embedded.Start(embedded.Options{
 			Listen: c.Embedded.Listen, StoreDir: store, Roots: roots, Log: d.Log,
 		})
@@ -177,61 +219,82 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	defer stopServing()
 	defer stopPublishing()
 
-	var pools, others sync.WaitGroup
-	failures := make(chan error, 2+len(d.feeds)) // one for each goroutine: none waits
+	var others sync.WaitGroup
 	others.Go(func() {
 		if err := d.core.Run(publishing); err != nil {
 			d.Log.Warn("ending with events that NATS did not take", "error", err)
 		}
 	})
-	if d.http != nil {
-		others.Go(func() {
-			if err := control.Serve(serving, d.http, d.handler(), d.Log); err != nil {
-				failures <- err
-			}
-		})
-	}
-	feeding, stopFeeding := context.WithCancel(ctx)
+	var stopFeeding context.CancelFunc
+	d.feeding, stopFeeding = context.WithCancel(ctx)
 	defer stopFeeding()
-	for _, f := range d.feeds {
-		f.watch(feeding, &pools, d.Log)
-		pools.Go(func() {
-			if err := f.pool.Run(feeding); err != nil {
-				failures <- fmt.Errorf("feed %s: %w", f.name, err)
-			}
-		})
+	d.gate.enter(context.WithoutCancel(ctx)) // it is free: nothing else runs yet
+	for _, f := range d.feeds.all() {
+		d.start(f)
 	}
+	d.gate.leave()
+	d.serve(serving, &others)
+	others.Go(func() { d.history.Run(d.feeding) })
 	keeper := d.newKeeper()
-	others.Go(func() { keeper.run(feeding) })
+	others.Go(func() { keeper.run(d.feeding) })
 	ready()
 
 	var failure error
 	select {
 	case <-ctx.Done():
-	case failure = <-failures: // a part that should run for ever has ended
+	case failure = <-d.failed: // a part that should run for ever has ended
 	}
 	stopFeeding()
-	pools.Wait()
+	d.gate.enter(context.WithoutCancel(ctx)) // a reload that is under way ends first
+	d.counting.ends = true
+	d.gate.leave()
+	for _, f := range d.feeds.all() {
+		f.running.Wait()
+	}
 	stopPublishing()
 	stopServing()
 	others.Wait()
 	keeper.keep(context.WithoutCancel(ctx), true) // exact, now that the pools have ended
 	d.keepPositions()
-	for {
-		select {
-		case err := <-failures:
-			failure = errors.Join(failure, err)
-		default:
-			return failure
-		}
+	select {
+	case err := <-d.failed:
+		failure = errors.Join(failure, err)
+	default:
 	}
+	return failure
+}
+
+// fail ends the daemon because of err.
+func (d *Daemon) fail(err error) {
+	select {
+	case d.failed <- err:
+	default: // it ends because of another
+		d.Log.Error("another part has failed", "error", err)
+	}
+}
+
+// serve answers over HTTP and the control socket until ctx ends.
+func (d *Daemon) serve(ctx context.Context, running *sync.WaitGroup) {
+	shown := d.handler(d.shown())
+	if d.http != nil {
+		running.Go(func() {
+			if err := control.Serve(ctx, d.http, shown, d.Log); err != nil {
+				d.fail(err)
+			}
+		})
+	}
+	running.Go(func() {
+		if err := d.socket.Serve(ctx, local.Options{Daemon: d, Status: shown, Log: d.Log}); err != nil {
+			d.fail(err)
+		}
+	})
 }
 
 // Turning says whether every loop answers, and if not, which one.
 func (d *Daemon) Turning(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, turnWithin)
 	defer cancel()
-	for _, f := range d.feeds {
+	for _, f := range d.feeds.all() {
 		if _, err := f.pool.Status(ctx, false); err != nil {
 			return fmt.Errorf("the loop of feed %s does not turn: %w", f.name, err)
 		}

@@ -11,15 +11,13 @@ import (
 	"feedmux/internal/config"
 )
 
-// warnBefore is how long before a token dies somebody is told.
-const warnBefore = 30 * time.Minute
-
 // expiry warns of the time of day at which a feed's token dies. That is no end for what is open: upstreams of this kind look
 // at the token when a connection is made.
 type expiry struct {
-	feed string
-	dies func(after time.Time) time.Time // the first such time after a given one
-	log  *slog.Logger
+	feed   string
+	before time.Duration                   // how long before its death somebody is told
+	dies   func(after time.Time) time.Time // the first such time after a given one
+	log    *slog.Logger
 
 	changed chan struct{} // room for 1: raised already, nothing is lost
 
@@ -28,8 +26,8 @@ type expiry struct {
 }
 
 // newExpiry begins with a token that was made at since.
-func newExpiry(feed string, since time.Time, dies func(after time.Time) time.Time, log *slog.Logger) *expiry {
-	return &expiry{feed: feed, dies: dies, log: log, changed: make(chan struct{}, 1), since: since}
+func newExpiry(feed string, since time.Time, before time.Duration, dies func(after time.Time) time.Time, log *slog.Logger) *expiry {
+	return &expiry{feed: feed, before: before, dies: dies, log: log, changed: make(chan struct{}, 1), since: since}
 }
 
 // renewed says that there is another token from now on. Any goroutine may call it.
@@ -50,14 +48,14 @@ func (e *expiry) at() time.Time {
 	return e.dies(e.since)
 }
 
-// run warns once of each time, until ctx ends: half an hour before, or at once where that has passed.
+// run warns once of each time, until ctx ends: before it, or at once where that has passed.
 func (e *expiry) run(ctx context.Context) {
 	var warned time.Time
 	for {
 		at := e.at()
 		var due <-chan time.Time
 		if !at.Equal(warned) {
-			due = time.After(time.Until(at.Add(-warnBefore)))
+			due = time.After(time.Until(at.Add(-e.before)))
 		}
 		select {
 		case <-ctx.Done():

@@ -28,7 +28,7 @@ func startExpiry(t *testing.T, since time.Time) (e *expiry, log *lines) {
 		}
 	}
 	log = new(lines)
-	e = newExpiry("kite", since, dies, slog.New(slog.NewTextHandler(log, nil)))
+	e = newExpiry("kite", since, 30*time.Minute, dies, slog.New(slog.NewTextHandler(log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {

@@ -2,22 +2,26 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"feedmux/internal/account"
 	"feedmux/internal/config"
 	"feedmux/internal/conn"
 	"feedmux/internal/credential"
+	"feedmux/internal/daemon/dialect"
 	"feedmux/internal/protocol"
 	"feedmux/internal/resume"
 	"feedmux/internal/secret"
 	"feedmux/internal/subject"
 	"feedmux/internal/tally"
 	"feedmux/internal/topic"
+	"feedmux/internal/topicfile"
 	"feedmux/pool"
 	"feedmux/shard"
 )
@@ -25,83 +29,95 @@ import (
 // feed is one upstream and what belongs to it.
 type feed struct {
 	name   string
+	began  *config.Feed // when it was made: what waits for a restart is held against it
+	limits protocol.Limits
 	pool   *pool.Pool
-	source Source
+	share  *account.Share
+	source dialect.Source
 	secret *secret.Secret // nil: it has none
 	expiry *expiry        // nil: nobody knows when the secret dies
 	stream *resume.Stream // nil: its upstream keeps nothing
+	way    *way           // how the stream asks; nil: there is none
+
+	// Whoever is in the gate may use it.
+	config   *config.Feed // what counts now
+	unfollow func()       // follows the file of topics no more
+	end      func()       // stops all that runs
+
+	file    atomic.Pointer[topicfile.Follower[config.Topic]] // nil: there is no file of topics
+	running sync.WaitGroup
 }
 
-func (d *Daemon) newFeed(f *config.Feed) (made feed, err error) {
-	dialect, ok := d.Dialects[f.Protocol]
+// newFeed makes a feed of what counts. Its configuration was checked.
+func (d *Daemon) newFeed(f *config.Feed) (made *feed, err error) {
+	of, ok := d.Dialects[f.Protocol]
 	if !ok {
-		return feed{}, fmt.Errorf("protocol %q is not known", f.Protocol)
+		return nil, fmt.Errorf("protocol %q is not known", f.Protocol)
 	}
-	subjects, err := dialect.SubjectsOf(f)
+	subjects, err := of.SubjectsOf(f)
 	if err != nil {
-		return feed{}, err
-	}
-	placement, err := Placement(f)
-	if err != nil {
-		return feed{}, err
+		return nil, err
 	}
 	overflow, err := overflowOf(f)
 	if err != nil {
-		return feed{}, err
+		return nil, err
 	}
-	made = feed{name: f.Name, secret: secretOf(f, d.Log)}
-	if made.source, err = dialect.SourceOf(f, kept{d.state, stateFile("names", f.Name)}, d.Log.With("feed", f.Name)); err != nil {
-		return feed{}, err
-	}
-	p, err := dialect.New(f, made.secret)
+	settings, err := settingsOf(f)
 	if err != nil {
-		return feed{}, err
+		return nil, err
 	}
-	share, err := d.accounts.share(f, p.Limits(), d.state, d.Log)
+	made = &feed{name: f.Name, began: f, config: f, secret: secretOf(f, d.Log), unfollow: func() {}, end: func() {}}
+	if made.source, err = of.SourceOf(f, kept{d.state, stateFile("names", f.Name)}, d.Log.With("feed", f.Name)); err != nil {
+		return nil, err
+	}
+	p, err := of.New(f, made.secret)
 	if err != nil {
-		return feed{}, err
+		return nil, err
 	}
+	made.limits = p.Limits()
+	settings.Conn.Backoff = backoffOf(f, made.limits)
+	if made.share, err = d.accounts.share(f, made.limits, d.state, d.Log); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			d.accounts.part(made.share)
+		}
+	}()
 	var known *credential.Credential
 	if made.secret != nil {
-		known = &credential.Credential{}
+		known = credential.New(made.secret.Refused)
 	}
-	if dialect.TokenDies != nil {
-		dies := func(after time.Time) time.Time { return dialect.TokenDies(f, after) }
+	if of.TokenDies != nil {
+		dies := func(after time.Time) time.Time { return of.TokenDies(f, after) }
 		if !dies(d.started).IsZero() {
-			made.expiry = newExpiry(f.Name, madeAt(f), dies, d.Log)
+			made.expiry = newExpiry(f.Name, madeAt(f), f.Auth.RefreshBefore, dies, d.Log)
 		}
 	}
 	sink := d.core.Feed(f.Name)
 	branch := brancher(p, subjects, sink)
 	o := conn.Options{
-		Feed:           f.Name,
-		Protocol:       p,
-		Share:          share,
-		Branch:         branch,
-		Credential:     known,
-		Connections:    f.Limits.Connections - f.Limits.Reserve,
-		SubscribeBatch: f.Limits.SubscribeBatch,
-		SubscribeRate:  Window(f.Limits.SubscribeRate),
-		DialTimeout:    f.Dial.Timeout,
-		PingInterval:   f.Ping.Interval,
-		PingJitter:     f.Ping.Jitter,
-		PingTimeout:    f.Ping.Timeout,
-		Silence:        f.Ping.Silence,
-		Backoff:        backoffOf(f, p.Limits()),
-		MaxMessage:     f.MaxMessage,
-		MaxAge:         f.MaxAge,
-		Seed:           seed(),
+		Feed:        f.Name,
+		Protocol:    p,
+		Share:       made.share,
+		Branch:      branch,
+		Credential:  known,
+		Connections: f.Limits.Connections - f.Limits.Reserve,
+		Settings:    settings.Conn,
+		Seed:        seed(),
 	}
 	if r, ok := p.(protocol.Resumer); ok {
 		o.Tally = new(tally.Counter)
-		at := positions{d.state, f.Name, dialect.scope(f)}
+		at := positions{d.state, f.Name, of.ScopeOf(f)}
 		at.tellOthers(d.Log)
+		made.way = new(way)
+		made.way.use(transport(f, settings))
 		made.stream = resume.New(resume.Options{
 			Feed:      f.Name,
 			Protocol:  r,
 			Taker:     sink.(interface{ Taker() topic.Taker }).Taker(),
-			Client:    &http.Client{Transport: transport()},
-			Start:     dialect.start(f),
+			Client:    &http.Client{Transport: made.way},
+			Start:     of.StartOf(f),
 			Positions: at,
 			Branch:    branch,
 			Seed:      seed(),
@@ -117,21 +133,63 @@ func (d *Daemon) newFeed(f *config.Feed) (made feed, err error) {
 		Log:                 d.Log,
 		Subject:             subjects.Topic,
 		NoticeSubject:       noticeSubject(f.Name),
-		Note:                dialect.Note,
-		TopicsPerConnection: f.Limits.TopicsPerConnection,
-		Placement:           placement,
+		Note:                of.Note,
+		TopicsPerConnection: settings.TopicsPerConnection,
+		Placement:           settings.Placement,
 		Overflow:            overflow,
-		Dwell:               f.Dwell,
+		Dwell:               settings.Dwell,
 		Last:                d.lastSnapshot(f.Name),
 	})
-	if err == nil {
-		made.pool.Want(made.source.Wanted())
+	if err != nil {
+		d.core.Forget(f.Name)
+		return made, err
 	}
-	return made, err
+	made.pool.Want(made.source.Wanted())
+	return made, nil
+}
+
+// begin makes a feed and starts it, while others run.
+func (d *Daemon) begin(f *config.Feed) error {
+	made, err := d.newFeed(f)
+	if err != nil {
+		return err
+	}
+	d.feeds.set(append(d.feeds.all(), made))
+	d.start(made)
+	return nil
+}
+
+// start starts what belongs to a feed, until Run ends or stop is called.
+func (d *Daemon) start(f *feed) {
+	ctx, end := context.WithCancel(d.feeding)
+	f.end = end
+	f.watch(ctx, d.Log)
+	d.follow(ctx, f)
+	f.running.Go(func() {
+		if err := f.pool.Run(ctx); err != nil {
+			d.fail(fmt.Errorf("feed %s: %w", f.name, err))
+		}
+	})
+}
+
+// stop ends a feed while others run, and forgets it: its account keeps its places until they are free, and its dials.
+func (d *Daemon) stop(f *feed) {
+	f.end()
+	f.running.Wait()
+	d.core.Forget(f.name)
+	d.accounts.part(f.share)
+	d.feeds.set(slices.DeleteFunc(d.feeds.all(), func(g *feed) bool { return g == f }))
+}
+
+// want lets f want what a configuration says, which was checked.
+func (f *feed) want(c *config.Feed) {
+	f.config = c
+	f.source.Follow(c)
+	f.pool.Want(f.source.Wanted())
 }
 
 // brancher makes the forms of topics for what their events bring.
-func brancher(p protocol.Protocol, subjects Subjects, sink pool.Sink) func(*topic.Topic, [][]byte) (*topic.Topic, error) {
+func brancher(p protocol.Protocol, subjects dialect.Subjects, sink pool.Sink) func(*topic.Topic, [][]byte) (*topic.Topic, error) {
 	asides := make(map[shard.Topic]bool)
 	if n, ok := p.(protocol.Narrator); ok {
 		for _, name := range n.Asides() {
@@ -153,26 +211,21 @@ func brancher(p protocol.Protocol, subjects Subjects, sink pool.Sink) func(*topi
 	}
 }
 
-// transport is how a feed's upstream is asked over HTTP.
-func transport() *http.Transport {
-	return &http.Transport{
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: 10 * time.Second,
-		MaxConnsPerHost:     2,
-		IdleConnTimeout:     time.Minute,
+// watch looks, until ctx ends, at what of the feed may change.
+func (f *feed) watch(ctx context.Context, log *slog.Logger) {
+	// The secret first: a command that gives it has more time there than a dial has.
+	f.watchSecret(ctx, log)
+	f.running.Go(func() { f.source.Watch(ctx, func() { f.pool.Want(f.source.Wanted()) }) })
+	if f.expiry != nil {
+		f.running.Go(func() { f.expiry.run(ctx) })
 	}
 }
 
-// watch looks, until ctx ends, at what of the feed may change.
-func (f *feed) watch(ctx context.Context, running *sync.WaitGroup, log *slog.Logger) {
-	running.Go(func() { f.source.Watch(ctx, func() { f.pool.Want(f.source.Wanted()) }) })
-	if f.expiry != nil {
-		running.Go(func() { f.expiry.run(ctx) })
-	}
+func (f *feed) watchSecret(ctx context.Context, log *slog.Logger) {
 	if f.secret == nil {
 		return
 	}
-	running.Go(func() {
+	f.running.Go(func() {
 		f.secret.Watch(ctx, func() {
 			log.Info("the secret has changed", "feed", f.name)
 			if f.expiry != nil {

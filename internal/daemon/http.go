@@ -4,33 +4,100 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"time"
 
 	"feedmux/internal/control"
+	"feedmux/internal/control/local"
+	"feedmux/internal/history"
+	"feedmux/internal/page"
 	"feedmux/internal/sink"
+	"feedmux/internal/sink/tap"
+	"feedmux/shard"
 )
 
-// handler answers HTTP for the daemon.
-func (d *Daemon) handler() http.Handler {
-	o := control.Options{
+// shown is what can be seen of the daemon.
+func (d *Daemon) shown() *control.Options {
+	o := &control.Options{
+		Feeds:    d.shownFeeds,
 		Delivery: d.delivery,
-		Ready:    d.Config.HTTP.Ready,
+		Ready:    func() float64 { return *d.ready.Load() },
+		Notes:    d.notes,
 		Pprof:    d.Config.HTTP.Pprof,
 		Version:  d.Options.Version,
 		Started:  d.started,
 		Log:      d.Log,
+		Reload: func() (good bool, at time.Time) {
+			r := d.reloaded.Load()
+			return r.good, r.at
+		},
 	}
 	if host, _, err := net.SplitHostPort(d.Config.HTTP.Listen); err == nil {
 		o.Hosts = []string{host}
 	}
-	for _, f := range d.feeds {
-		feed := control.Feed{Name: f.name, Status: f.pool.Status}
-		if f.expiry != nil {
-			feed.TokenDies = f.expiry.at
-		}
-		o.Feeds = append(o.Feeds, feed)
-	}
-	return control.Handler(o)
+	return o
 }
+
+func (d *Daemon) shownFeeds() (list []control.Feed) {
+	for _, f := range d.feeds.all() {
+		list = append(list, control.Feed{Name: f.name, Status: f.pool.Status, TokenDies: f.tokenDies})
+	}
+	return list
+}
+
+// tokenDies is when the token dies, or died, that the feed dials with; zero: nobody knows.
+func (f *feed) tokenDies() time.Time {
+	if f.secret != nil {
+		if at := f.secret.Expires(); !at.IsZero() {
+			return at
+		}
+	}
+	if f.expiry != nil {
+		return f.expiry.at()
+	}
+	return time.Time{}
+}
+
+// notes are what waits for somebody to do something, in sentences.
+func (d *Daemon) notes() (list []string) {
+	if r := d.reloaded.Load(); !r.good {
+		list = append(list, "the configuration was bad when it was last read, and nothing of it counts: feedmux check says why")
+	}
+	for _, f := range d.feeds.all() {
+		if held := f.held(); held != "" {
+			list = append(list, "feed "+f.name+": "+held)
+		}
+	}
+	for _, c := range *d.waits.Load() {
+		list = append(list, "waits for a restart: "+c.Key)
+	}
+	return list
+}
+
+// answers are the handlers of HTTP and of the control socket.
+func (d *Daemon) handler(o *control.Options) http.Handler {
+	o.Page = page.New(page.Options{Report: o.Report, Hour: d.history.Feed})
+	return control.Handler(*o)
+}
+
+func newHistory(o *control.Options) *history.Sampler {
+	return history.New(func(ctx context.Context) (control.Report, error) { return o.Report(ctx, "", false) })
+}
+
+// Tail is local.Daemon's.
+func (d *Daemon) Tail(_ context.Context, feed string, topics []string) (*tap.Stream, error) {
+	if d.feeds.named(feed) == nil {
+		return nil, noFeed(feed)
+	}
+	wanted := make(map[shard.Topic]bool, len(topics))
+	for _, t := range topics {
+		wanted[shard.Topic(t)] = true
+	}
+	return d.core.Tap().Subscribe(func(of string, t shard.Topic) bool {
+		return of == feed && (len(wanted) == 0 || wanted[t])
+	}), nil
+}
+
+var _ local.Daemon = (*Daemon)(nil)
 
 // delivery is the sink's state as HTTP shows it.
 func (d *Daemon) delivery(context.Context) (control.Delivery, error) {

@@ -66,7 +66,7 @@ func (p positions) Save(at []byte) error {
 
 // keepPositions saves the positions a last time: NATS has had its chance to take what was handed to it.
 func (d *Daemon) keepPositions() {
-	for _, f := range d.feeds {
+	for _, f := range d.feeds.all() {
 		if f.stream == nil {
 			continue
 		}

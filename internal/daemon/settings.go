@@ -12,15 +12,6 @@ import (
 	"feedmux/shard"
 )
 
-// Wanted is the topics that a feed's configuration wants.
-func Wanted(f *config.Feed) []shard.Wanted {
-	wanted := make([]shard.Wanted, len(f.Topics))
-	for i, t := range f.Topics {
-		wanted[i] = shard.Wanted{Topic: shard.Topic(t.Name), Priority: t.Priority}
-	}
-	return wanted
-}
-
 // Window is a rate of the configuration.
 func Window(r config.Rate) limiter.Window { return limiter.Window{N: r.N, Per: r.Per} }
 
@@ -51,14 +42,21 @@ func backoffOf(f *config.Feed, limits protocol.Limits) limiter.Backoff {
 	return limiter.Backoff{Base: f.Backoff.Base, Max: f.Backoff.Max, Settle: f.Backoff.Settle, AtOnce: limits.RetryAtOnce}
 }
 
-// secretOf is the secret of a feed; nil where none is configured. That it cannot be read is a line in the log, once for
+// SecretSource is where a feed's secret is.
+func SecretSource(f *config.Feed) secret.Source {
+	return secret.Source{File: f.Auth.File, Env: f.Auth.Env, Command: f.Auth.Command}
+}
+
+// secretOf is the secret of a feed; nil where none is configured. That it cannot be had is a line in the log, once for
 // each reason.
 func secretOf(f *config.Feed, log *slog.Logger) *secret.Secret {
-	source := secret.Source{File: f.Auth.File, Env: f.Auth.Env}
-	if source == (secret.Source{}) {
+	if !f.Auth.IsSet() {
 		return nil
 	}
-	return secret.New(source, func(err error) {
-		log.Warn("the secret cannot be read: going on with the last one, or without", "feed", f.Name, "error", err)
+	return secret.New(SecretSource(f), secret.Options{
+		RefreshBefore: f.Auth.RefreshBefore, Seed: seed(),
+		Log: func(err error) {
+			log.Warn("the secret cannot be had: going on with the last one, or without", "feed", f.Name, "error", err)
+		},
 	})
 }

@@ -103,7 +103,7 @@ func (k *keeper) keep(ctx context.Context, end bool) {
 	now := alive{At: time.Now()}
 	unconfirmed := k.core.Unconfirmed()
 	var failure error
-	for _, f := range k.feeds {
+	for _, f := range k.feeds.all() {
 		now.Feeds = append(now.Feeds, f.name)
 		s, err := f.pool.Snapshot(ctx)
 		if err != nil {

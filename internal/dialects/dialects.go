@@ -10,7 +10,7 @@ import (
 	"fmt"
 
 	"feedmux/internal/config"
-	"feedmux/internal/daemon"
+	"feedmux/internal/daemon/dialect"
 	"feedmux/internal/secret"
 	"feedmux/shard"
 )
@@ -18,7 +18,7 @@ import (
 // Dialect is one protocol.
 type Dialect struct {
 	config.Protocol
-	daemon.Dialect
+	dialect.Dialect
 
 	// claims are the topics of a feed that may have a subject of their own, now or later. What of it is not known yet is none
 	// of their Values. nil: those that its protocol has nothing against.
@@ -55,8 +55,8 @@ func LoadOptions() config.LoadOptions {
 }
 
 // Daemon is the protocols as the daemon must know them, for its Options.
-func Daemon() map[string]daemon.Dialect {
-	list := make(map[string]daemon.Dialect)
+func Daemon() map[string]dialect.Dialect {
+	list := make(map[string]dialect.Dialect)
 	for name, d := range all() {
 		list[name] = d.Dialect
 	}
@@ -79,5 +79,5 @@ func tokenOf(s *secret.Secret) func(context.Context) (string, error) {
 	if s == nil {
 		return nil
 	}
-	return func(context.Context) (string, error) { return s.Value() }
+	return func(ctx context.Context) (string, error) { return s.Value(ctx) }
 }

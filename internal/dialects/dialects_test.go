@@ -20,6 +20,10 @@ var update = flag.Bool("update", false, "write what is wrong with the configurat
 // TestConfigurationsSayWhatIsWrong holds all problems of each file in testdata against the file beside it.
 func TestConfigurationsSayWhatIsWrong(t *testing.T) {
 	t.Chdir("testdata")
+	t.Setenv("HTTPS_PROXY", "http://one:hidden@another-proxy:3128")
+	for _, other := range []string{"https_proxy", "NO_PROXY", "no_proxy"} {
+		t.Setenv(other, "")
+	}
 	files, err := filepath.Glob("*.bad.toml")
 	if err != nil || len(files) < 3 {
 		t.Fatal(files, err)
@@ -171,5 +175,20 @@ options = { api_key = "key", instruments = "instruments.csv" }
 	}
 	if i := wanted[1].Options.(kite.Instrument); i.Token != 0 || i.Problem == "" {
 		t.Errorf("the second stands for %+v", i)
+	}
+}
+
+// TestACommandIsNotRunToNameAnAccount: nothing but the daemon runs it, so feeds with one command are taken for one account.
+func TestACommandIsNotRunToNameAnAccount(t *testing.T) {
+	ran := filepath.Join(t.TempDir(), "ran")
+	feed := func(arg string) string {
+		f := &config.Feed{Name: "a", Protocol: "scaiwave", Auth: config.Secret{Command: []string{"touch", ran, arg}}}
+		return all()["scaiwave"].Account(f)
+	}
+	if a, b := feed(ran), feed(ran); a != b || a == feed(ran+"2") {
+		t.Errorf("the accounts are %s, %s and %s", a, b, feed(ran+"2"))
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("the command was run")
 	}
 }

@@ -6,10 +6,11 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"feedmux/internal/config"
-	"feedmux/internal/daemon"
+	"feedmux/internal/daemon/dialect"
 	"feedmux/internal/instruments"
 	"feedmux/internal/protocol"
 	"feedmux/internal/protocol/kite"
@@ -28,6 +29,8 @@ func kiteTicker() Dialect {
 			SubscribeRate:       config.Rate{N: 1, Per: kite.DefaultEvery},
 			Ping:                kite.PingInterval,
 			NeedsSecret:         true,
+			RefreshBefore:       30 * time.Minute, // a person must log in before
+			HiddenOptions:       []string{"api_key"},
 			TopicKeys:           []string{"mode", "name"},
 			Label:               func(t config.Topic) string { return string(kiteEntry(t).Label()) },
 			FileOptions:         []string{"instruments"},
@@ -40,7 +43,7 @@ func kiteTicker() Dialect {
 			},
 			Check: checkKite,
 		},
-		Dialect: daemon.Dialect{
+		Dialect: dialect.Dialect{
 			New: func(f *config.Feed, s *secret.Secret) (protocol.Protocol, error) {
 				o := kite.DecodeOptions(f.Options, ignore)
 				return kite.New(kite.Options{
@@ -117,16 +120,20 @@ func checkKite(f *config.Feed, report config.Report) {
 }
 
 // kiteSource follows the file of instruments, where there is one.
-func kiteSource(f *config.Feed, store instruments.Store, log *slog.Logger) (daemon.Source, error) {
+func kiteSource(f *config.Feed, store instruments.Store, log *slog.Logger) (dialect.Source, error) {
 	file := kite.DecodeOptions(f.Options, ignore).Instruments
 	if file == "" {
-		wanted, _ := kiteWanted(f, nil, nil)
-		return daemon.Fixed(wanted), nil
+		return dialect.Listed(f, func(f *config.Feed) []shard.Wanted {
+			wanted, _ := kiteWanted(f, nil, nil)
+			return wanted
+		}), nil
 	}
-	return instruments.New(instruments.Options{
+	named := new(named)
+	named.feed.Store(f)
+	named.Instruments = instruments.New(instruments.Options{
 		File: file, Store: store, Log: log,
 		Without: func(last map[string]uint32, why error) (reading instruments.Reading) {
-			reading.Wanted, reading.Tokens = kiteWanted(f, kite.NoDump(why), last)
+			reading.Wanted, reading.Tokens = kiteWanted(named.feed.Load(), kite.NoDump(why), last)
 			return reading
 		},
 		Resolve: func(r io.Reader, last map[string]uint32) (reading instruments.Reading, err error) {
@@ -134,11 +141,23 @@ func kiteSource(f *config.Feed, store instruments.Store, log *slog.Logger) (daem
 			if err != nil {
 				return reading, err
 			}
-			reading.Wanted, reading.Tokens = kiteWanted(f, dump, last)
+			reading.Wanted, reading.Tokens = kiteWanted(named.feed.Load(), dump, last)
 			reading.Rows = dump.Len()
 			return reading, nil
 		},
-	}), nil
+	})
+	return named, nil
+}
+
+// named is a Source of topics with names that a file of instruments explains.
+type named struct {
+	*instruments.Instruments
+	feed atomic.Pointer[config.Feed] // what counts of it: the topics
+}
+
+func (n *named) Follow(f *config.Feed) {
+	n.feed.Store(f)
+	n.Others()
 }
 
 // kiteClaims are the topics of f that may have a subject, now or later: a list of instruments gives names other tokens each

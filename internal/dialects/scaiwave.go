@@ -1,10 +1,12 @@
 package dialects
 
 import (
+	"context"
+	"strings"
 	"time"
 
 	"feedmux/internal/config"
-	"feedmux/internal/daemon"
+	"feedmux/internal/daemon/dialect"
 	"feedmux/internal/protocol"
 	"feedmux/internal/protocol/scaiwave"
 	"feedmux/internal/secret"
@@ -21,9 +23,10 @@ func scaiWave() Dialect {
 			BackoffMax:          30 * time.Second,
 			Subject:             scaiwave.DefaultSubject,
 			NoFrame:             "events that are caught up come another way, and in no frame",
+			URLForm:             "wss://HOST/v1/stream",
 			NeedsSecret:         true,
 			Account: func(f *config.Feed) string {
-				if f.Auth == (config.Secret{}) {
+				if !f.Auth.IsSet() {
 					return "scaiwave-" + f.Name // that it is missing is told by itself
 				}
 				return "scaiwave-" + fingerprint(tokenAtLoad(f))
@@ -37,7 +40,7 @@ func scaiWave() Dialect {
 				checkPace(f, report)
 			},
 		},
-		Dialect: daemon.Dialect{
+		Dialect: dialect.Dialect{
 			New: func(f *config.Feed, s *secret.Secret) (protocol.Protocol, error) {
 				o := scaiwave.DecodeOptions(f.Options, ignore)
 				return scaiwave.New(scaiwave.Options{URL: f.URL, Token: tokenOf(s), Tenant: o.Tenant}), nil
@@ -54,10 +57,13 @@ func scaiWave() Dialect {
 	}
 }
 
-// tokenAtLoad is a feed's token, or where it is kept if it cannot be read now.
+// tokenAtLoad is a feed's token, or where it is kept if it cannot be read now, or only by running something.
 func tokenAtLoad(f *config.Feed) string {
+	if f.Auth.Command != nil {
+		return strings.Join(f.Auth.Command, "\x00")
+	}
 	source := secret.Source{File: f.Auth.File, Env: f.Auth.Env}
-	if value, err := secret.New(source, nil).Value(); err == nil && value != "" {
+	if value, err := secret.New(source, secret.Options{}).Value(context.Background()); err == nil && value != "" {
 		return value
 	}
 	return source.File + source.Env

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"feedmux/internal/config"
-	"feedmux/internal/daemon"
+	"feedmux/internal/daemon/dialect"
 	"feedmux/internal/protocol"
 	"feedmux/internal/subject"
 	"feedmux/shard"
@@ -61,7 +61,7 @@ func (c *claims) add(f *config.Feed) {
 	if d.claims != nil {
 		wanted = d.claims(f)
 	} else {
-		wanted = slices.DeleteFunc(daemon.Wanted(f), func(w shard.Wanted) bool {
+		wanted = slices.DeleteFunc(dialect.Wanted(f), func(w shard.Wanted) bool {
 			return p.Check(protocol.Topic{Name: w.Topic, Options: w.Options}) != nil // it will be refused
 		})
 	}

@@ -26,6 +26,17 @@ type gap struct {
 	filled topic.Filled
 }
 
+// howFilled is what a notice says of a gap that is over, and up to when, where that is a part.
+func (g *gap) howFilled() (filled string, to time.Time) {
+	switch {
+	case g.filled.All:
+		return AllFilled, time.Time{}
+	case g.filled.To.After(g.from):
+		return PartlyFilled, g.filled.To.UTC()
+	}
+	return NotFilled, time.Time{}
+}
+
 // fading is a topic that left confirmed, with the gap that began then.
 type fading struct {
 	record *Record
@@ -47,6 +58,7 @@ func (l *Ledger) wasDark(r *Record, n slots.GapNews) {
 	}
 	g := l.newGap(n.From, n.Cause)
 	g.at, g.to, g.filled = n.At, n.To, n.Filled
+	r.lastGap = g
 	l.notifyGap(r, g, GapClosed)
 }
 
@@ -99,7 +111,7 @@ func (l *Ledger) closeGap(r *Record, filled topic.Filled, now time.Time) {
 	l.gapTime += now.Sub(r.gap.from)
 	r.gap.to, r.gap.filled = now, filled
 	l.notifyGap(r, r.gap, GapClosed)
-	r.gap = nil
+	r.gap, r.lastGap = nil, r.gap
 }
 
 // Announce tells of the topics that have been out of confirmed for long enough. It returns when it is next needed;

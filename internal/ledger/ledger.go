@@ -49,6 +49,7 @@ type Record struct {
 	known    bool      // it was announced as confirmed
 	dark     time.Time // it was confirmed and is not since then; zero otherwise
 	gap      *gap      // the gap that it is in
+	lastGap  *gap      // the newest that is over
 	wanted   bool      // scratch of want
 
 	// Where topics take turns.

@@ -342,3 +342,33 @@ func TestALifeThatEndsIsTheEndForAllFormsOfATopic(t *testing.T) {
 		t.Errorf("only the life that ended had it: %s", r.State)
 	}
 }
+
+func TestALineNamesTheGapThatGoesOnOrElseTheLast(t *testing.T) {
+	l, _ := keep()
+	now := time.Now()
+	l.Want([]shard.Wanted{{Topic: "a"}}, now)
+	r := l.Record("a")
+	l.Place(r, 0, now)
+	l.Confirm(r, topic.ByAck, topic.Filled{}, now)
+	if g := r.Line().LastGap; g != nil {
+		t.Errorf("a gap before any: %+v", g)
+	}
+	dark := now.Add(time.Minute)
+	l.LifeEnded(slots.LifeEnded{LastFrame: dark, Cause: cause.Reset}, dark)
+	if g := r.Line().LastGap; g == nil || *g != (GapBrief{From: dark, Cause: cause.Reset}) {
+		t.Errorf("while it goes on: %+v", g)
+	}
+	back := dark.Add(time.Minute)
+	l.Confirm(r, topic.ByAck, topic.Filled{All: true}, back)
+	if g := r.Line().LastGap; g == nil || *g != (GapBrief{From: dark, To: back, Cause: cause.Reset, Filled: AllFilled}) {
+		t.Errorf("when it was over: %+v", g)
+	}
+	lost := slots.GapNews{From: back, To: back.Add(time.Second), Cause: cause.NATSBroke, At: AtDelivery}
+	l.Gap(lost)
+	if g := r.Line().LastGap; g == nil || *g != (GapBrief{From: lost.From, To: lost.To, Cause: lost.Cause, Filled: NotFilled}) {
+		t.Errorf("the next one: %+v", g)
+	}
+	if n := r.Line().Gaps; n != 2 {
+		t.Errorf("%d gaps", n)
+	}
+}

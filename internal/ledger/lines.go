@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -24,6 +25,15 @@ type TopicStatus struct {
 	Events    uint64      `json:"events"`
 	LastEvent time.Time   `json:"last_event,omitzero"`
 	Gaps      int         `json:"gaps,omitempty"`
+	LastGap   *GapBrief   `json:"last_gap,omitempty"` // the one that goes on, else the newest that is over; nil: there was none
+}
+
+// GapBrief is the most that is kept of a gap.
+type GapBrief struct {
+	From   time.Time   `json:"from"`
+	To     time.Time   `json:"to,omitzero"` // zero: it goes on
+	Cause  cause.Cause `json:"cause"`
+	Filled string      `json:"filled,omitempty"` // once it is over: AllFilled, PartlyFilled or NotFilled
 }
 
 // Record is that of a wanted topic; nil for others.
@@ -47,17 +57,28 @@ func (l *Ledger) Gaps() (opened map[cause.Cause]uint64, closed time.Duration) {
 func (l *Ledger) Lines() []TopicStatus {
 	list := make([]TopicStatus, 0, len(l.order))
 	for _, r := range l.order {
-		t := TopicStatus{
-			Topic: r.Name, Subject: r.Subject, Priority: r.Priority, State: r.State, Since: r.Since,
-			By: r.By, Reason: r.Reason, DarkSince: r.dark,
-			Events: r.Events(), LastEvent: r.LastEvent(), Gaps: r.gaps,
-		}
-		if r.HasPlace() {
-			slot := r.Slot
-			t.Slot = &slot
-		}
-		list = append(list, t)
+		list = append(list, r.Line())
 	}
 	slices.SortStableFunc(list, func(a, b TopicStatus) int { return b.Priority - a.Priority })
 	return list
+}
+
+// Line is the record as others see it.
+func (r *Record) Line() TopicStatus {
+	t := TopicStatus{
+		Topic: r.Name, Subject: r.Subject, Priority: r.Priority, State: r.State, Since: r.Since,
+		By: r.By, Reason: r.Reason, DarkSince: r.dark,
+		Events: r.Events(), LastEvent: r.LastEvent(), Gaps: r.gaps,
+	}
+	if r.HasPlace() {
+		slot := r.Slot
+		t.Slot = &slot
+	}
+	if g := cmp.Or(r.gap, r.lastGap); g != nil {
+		t.LastGap = &GapBrief{From: g.from, To: g.to, Cause: g.cause}
+		if !g.to.IsZero() {
+			t.LastGap.Filled, _ = g.howFilled()
+		}
+	}
+	return t
 }

@@ -164,12 +164,7 @@ func (l *Ledger) notifyGap(r *Record, g *gap, phase GapPhase) {
 	}
 	if phase == GapClosed {
 		n.To = g.to.UTC()
-		switch {
-		case g.filled.All:
-			n.Filled = AllFilled
-		case g.filled.To.After(g.from):
-			n.Filled, n.FilledTo = PartlyFilled, g.filled.To.UTC()
-		}
+		n.Filled, n.FilledTo = g.howFilled()
 	}
 	l.notify(NoticeGap, r.Name, n)
 }

@@ -45,7 +45,7 @@ func TestAPollSeesEveryKindOfChange(t *testing.T) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "token")
 		write(t, file, "0")
-		s := New(Source{File: file}, nil)
+		s := New(Source{File: file}, Options{})
 		calls := polled(t, s)
 		if n := calls(); n != 0 {
 			t.Fatalf("%d calls for what was there at the beginning", n)
@@ -84,7 +84,7 @@ func TestAPollSeesEveryKindOfChange(t *testing.T) {
 func TestAPollSeesAFileThatComesLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "later")
-		s := New(Source{File: filepath.Join(dir, "token")}, nil)
+		s := New(Source{File: filepath.Join(dir, "token")}, Options{})
 		calls := polled(t, s)
 		time.Sleep(time.Hour)
 		if n := calls(); n != 0 {
@@ -102,8 +102,8 @@ func TestAPollSeesAFileThatComesLater(t *testing.T) {
 func TestWhatChangedSinceItWasAskedForIsSeenAtTheBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "token")
-		s := New(Source{File: file}, nil)
-		if _, err := s.Value(); err == nil {
+		s := New(Source{File: file}, Options{})
+		if _, err := s.Value(t.Context()); err == nil {
 			t.Fatal("no error without a file")
 		}
 		write(t, file, "just come")
@@ -119,7 +119,7 @@ func TestAnotherReaderHidesNoChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "token")
 		write(t, file, "a")
-		s := New(Source{File: file}, nil)
+		s := New(Source{File: file}, Options{})
 		calls := polled(t, s)
 		calls() // has begun
 		write(t, file, "b")
@@ -139,7 +139,7 @@ func TestAVariableIsNotPolled(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
 			began := time.Now()
-			s := New(source, func(err error) { t.Error(err) })
+			s := New(source, Options{Log: func(err error) { t.Error(err) }})
 			go func() { time.Sleep(time.Minute); os.Setenv("SECRET_OF_THIS_TEST", "b") }()
 			s.Watch(ctx, func() { t.Error("called") })
 			if took := time.Since(began); took != time.Hour {
@@ -148,3 +148,5 @@ func TestAVariableIsNotPolled(t *testing.T) {
 		})
 	}
 }
+
+func noWatcher() (*fsnotify.Watcher, error) { return nil, errors.New("too many open files") }

@@ -1,14 +1,11 @@
 package secret
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"io"
-	"os"
+	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -16,114 +13,213 @@ import (
 	"feedmux/internal/lookout"
 )
 
-// maxSize is more than any secret has: what is longer is the wrong file.
-const maxSize = 64 << 10
+// Options are how a secret is looked after.
+type Options struct {
+	// RefreshBefore is how long before the value of a command expires it is run for the next one.
+	RefreshBefore time.Duration
 
-// ErrEmpty is the error of a source in which there is nothing but white space.
-var ErrEmpty = errors.New("there is nothing in it")
+	// Log is called with an error in getting the secret, or with the news that it has expired: once for each error until the
+	// source was good again, and once for each expiry. It is called by the goroutine that found it, which is that of a
+	// caller of Value, or of Watch. nil: nobody wants to know.
+	Log func(err error)
 
-// Source says where a secret is kept: in the file, or else in the environment variable. With neither there is no secret.
-type Source struct{ File, Env string }
+	Seed uint64 // of the jitter
+}
 
-// Secret is what its source held last. Its methods may be called from any goroutine.
+// Secret is what its source gave last. Its methods may be called from any goroutine.
 type Secret struct {
-	source Source
-	log    func(err error) // nil: nobody wants to know
+	log func(err error)
 
 	// Tests change these.
 	poll, rest time.Duration
 	newWatcher func() (*fsnotify.Watcher, error)
+	run        func(ctx context.Context, argv []string) ([]byte, error)
 
-	mu    sync.Mutex // held while the source is read too: an older reading never replaces a newer one
-	good  string     // the last good value; "" before the first
-	asked bool       // the source was read
-	told  []string   // the errors logged since it was last good; few: one source, and so many ways to fail
+	mu     sync.Mutex // held while a file is read too: an older reading never replaces a newer one
+	source Source
+	uses   int       // how many other sources there were before
+	good   string    // the last good value; "" before the first
+	since  time.Time // when it was first got
+	err    error     // why the last reading brought no value
+	told   []string  // the errors logged since the source was last good; few: one source, and so many ways to fail
+	plan   plan      // of a command
+
+	watched bool               // Watch runs
+	asked   bool               // Value has answered
+	seen    string             // the value that the caller of Watch knows of
+	leave   context.CancelFunc // ends what Watch does for source; nil: Watch does not run
+	moved   chan struct{}      // closed, and replaced, when something of a command, or what is above, has changed
 }
 
-// New reads nothing yet. log may be nil. It is called with an error in reading the source once, until the source was
-// good again, from the goroutine that read: that of a caller of Value, or of Watch.
-func New(s Source, log func(err error)) *Secret {
-	return &Secret{source: s, log: log, poll: lookout.Poll, rest: lookout.Rest, newWatcher: fsnotify.NewWatcher}
-}
-
-// Value reads the secret anew, without the white space around it. While the source is empty or cannot be read, it is the
-// last good value, and only log hears of the error; where there was none yet, it is "" and the error. Without a source
-// it is "" and no error.
-func (s *Secret) Value() (string, error) {
-	if s.source == (Source{}) {
-		return "", nil
+// New reads and runs nothing yet.
+func New(s Source, o Options) *Secret {
+	return &Secret{
+		log:        o.Log,
+		poll:       lookout.Poll,
+		rest:       lookout.Rest,
+		newWatcher: fsnotify.NewWatcher,
+		run:        func(ctx context.Context, argv []string) ([]byte, error) { return run(ctx, argv, runTime) },
+		source:     s,
+		plan:       newPlan(o.RefreshBefore, rand.New(rand.NewPCG(o.Seed, 0)), time.Now()),
+		moved:      make(chan struct{}),
 	}
-	value, news, err := s.read()
-	if news && s.log != nil {
+}
+
+// Value is the secret, without the white space around it. A file or a variable is read anew; of a command it is the last
+// good value. While the source gives none, it is the last good value too, and only Options.Log hears of the error; where
+// there was none yet, it is "" and the error. Without a source it is "" and no error.
+//
+// Only for the first value of a command does it wait, until ctx ends at most: for Watch, which runs the command; or, while
+// Watch does not run, for the command itself, which ends with ctx then.
+func (s *Secret) Value(ctx context.Context) (string, error) {
+	for {
+		value, wait, news, err := s.answer()
+		s.tell(news)
+		if wait == nil {
+			return value, err
+		}
+		if ctx.Err() != nil {
+			return "", fmt.Errorf("waiting for a secret: %w", context.Cause(ctx))
+		}
+		if !s.get(ctx, false) {
+			select {
+			case <-wait:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// answer is what Value gives now; or what it must wait for, if wait is not nil. news is for the log.
+func (s *Secret) answer() (value string, wait <-chan struct{}, news, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.source.IsZero():
+		return "", nil, nil, nil
+	case !s.source.isCommand():
+		news = s.readLocked()
+	case s.good == "" && (s.plan.running || s.plan.due(time.Now())):
+		return "", s.moved, nil, nil
+	}
+	s.asked = true
+	if !s.watched {
+		s.seen = s.good
+	}
+	if s.good != "" {
+		return s.good, nil, news, nil
+	}
+	return "", nil, news, s.err
+}
+
+// readLocked reads the file or the variable. What it returns is for the log.
+func (s *Secret) readLocked() (news error) {
+	value, err := s.source.read()
+	news = s.takeLocked(value, time.Time{}, err)
+	s.asked = true
+	return news
+}
+
+// takeLocked takes what a reading brought. What it returns is for the log.
+func (s *Secret) takeLocked(value string, expires time.Time, err error) (news error) {
+	if s.err = err; err != nil {
+		if slices.Contains(s.told, err.Error()) {
+			return nil
+		}
+		s.told = append(s.told, err.Error())
+		return err
+	}
+	s.told = nil
+	if value != s.good {
+		s.good, s.since = value, time.Now()
+		s.plan.refused = false
+	}
+	if !expires.Equal(s.plan.expires) {
+		s.plan.expires, s.plan.expired = expires, false
+	}
+	if !s.asked && s.seen == "" {
+		s.seen = value // the first: nobody was told that there is none
+	}
+	return nil
+}
+
+// tell logs an error; nil is none.
+func (s *Secret) tell(err error) {
+	if err != nil && s.log != nil {
 		s.log(err)
 	}
-	if value != "" {
-		return value, nil
-	}
-	return "", err
 }
 
-// read gives the value that counts now, why it is not a new one, and whether that is news.
-func (s *Secret) read() (value string, news bool, err error) {
+// movedLocked lets those look again who wait.
+func (s *Secret) movedLocked() {
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+// Use takes another source, or another time of refreshing, from now on. Until the new source gives a value, the last good
+// one counts. Watch must run: it reads the new source at once.
+func (s *Secret) Use(source Source, refreshBefore time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = true
-	switch value, err = s.source.read(); {
-	case err == nil:
-		s.good, s.told = value, nil
-	case !slices.Contains(s.told, err.Error()):
-		s.told = append(s.told, err.Error())
-		news = true
-	}
-	return s.good, news, err
-}
-
-// last is what Value gave last, if it was asked.
-func (s *Secret) last() (value string, asked bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.good, s.asked
-}
-
-func (s Source) read() (string, error) {
-	var text []byte
-	var err error
-	name := s.File
-	if s.File != "" {
-		text, err = readFile(s.File)
-	} else {
-		value, set := os.LookupEnv(s.Env)
-		if !set {
-			err = fmt.Errorf("the environment variable %s is not set", s.Env)
+	defer s.movedLocked()
+	now, p := time.Now(), &s.plan
+	p.early = refreshBefore
+	if source.Equal(s.source) {
+		if s.err == nil && !p.ran.IsZero() && !p.due(now) {
+			p.next = p.renewal(now)
 		}
-		name, text = s.Env, []byte(value)
+		return
 	}
-	if err == nil && len(text) > maxSize {
-		err = fmt.Errorf("%s is longer than %d KiB", name, maxSize>>10)
+	source.Command = slices.Clone(source.Command)
+	s.source, s.err, s.told = source, nil, nil
+	s.uses++
+	old := *p
+	*p = newPlan(refreshBefore, old.random, now)
+	p.expires, p.expired, p.refused = old.expires, old.expired, old.refused // the value stays for now
+	if s.leave != nil {
+		s.leave()
 	}
-	value := strings.TrimSpace(string(text))
-	if err == nil && value == "" {
-		err = fmt.Errorf("%s: %w", name, ErrEmpty)
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading a secret: %w", err)
-	}
-	return value, nil
 }
 
-// readFile reads one byte past maxSize at most. It never waits: a pipe in the place of a file is refused.
-func readFile(name string) ([]byte, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
+// Reload has a command run at once. What it gives is Watch's to tell. A file is looked at anyway.
+func (s *Secret) Reload() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plan.ask(time.Now())
+	s.movedLocked()
+}
+
+// Refused says that the upstream does not accept the last good value. A command is run for another one: at once, unless it
+// was within a minute, and then each minute until it gives another one. It is to be said once of each value.
+func (s *Secret) Refused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.good != "" {
+		s.plan.refuse(time.Now())
+		s.movedLocked()
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	return io.ReadAll(io.LimitReader(f, maxSize+1))
+}
+
+// Expires is when the last good value expires, or has; zero: nobody knows.
+func (s *Secret) Expires() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plan.expires
+}
+
+// State is what people may know of a secret.
+type State struct {
+	From    string    // where it comes from, in words; of a command, the program alone
+	Good    bool      // there is a value, be it an older one
+	Since   time.Time // when that value was first got; zero without one
+	Expires time.Time // when that value expires, or has; zero: nobody knows
+	Refused bool      // the upstream did not accept that value, as Refused said
+	Err     error     // why the last reading brought no value; nil: it did, or there was none. It holds no secret
+}
+
+// State is what is known now. It reads nothing.
+func (s *Secret) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return State{s.source.String(), s.good != "", s.since, s.plan.expires, s.plan.refused, s.err}
 }

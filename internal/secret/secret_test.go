@@ -51,14 +51,14 @@ func mkdir(t *testing.T, name string) {
 
 func wantValue(t *testing.T, s *Secret, want string) {
 	t.Helper()
-	if value, err := s.Value(); value != want || err != nil {
+	if value, err := s.Value(t.Context()); value != want || err != nil {
 		t.Errorf("Value is %q (%v), want %q", value, err, want)
 	}
 }
 
 func TestAValueIsReadAnewWithoutTheWhiteSpaceAroundIt(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
-	s := New(Source{File: file}, nil)
+	s := New(Source{File: file}, Options{})
 	write(t, file, " \t one two\r\n\n")
 	wantValue(t, s, "one two")
 	write(t, file, "three")
@@ -66,12 +66,12 @@ func TestAValueIsReadAnewWithoutTheWhiteSpaceAroundIt(t *testing.T) {
 }
 
 func TestAVariableIsASourceToo(t *testing.T) {
-	s := New(Source{Env: "SECRET_OF_THIS_TEST"}, nil)
-	if value, err := s.Value(); value != "" || err == nil || !strings.Contains(err.Error(), "SECRET_OF_THIS_TEST") {
+	s := New(Source{Env: "SECRET_OF_THIS_TEST"}, Options{})
+	if value, err := s.Value(t.Context()); value != "" || err == nil || !strings.Contains(err.Error(), "SECRET_OF_THIS_TEST") {
 		t.Errorf("unset: %q, %v", value, err)
 	}
 	t.Setenv("SECRET_OF_THIS_TEST", "")
-	if value, err := s.Value(); value != "" || !errors.Is(err, ErrEmpty) {
+	if value, err := s.Value(t.Context()); value != "" || !errors.Is(err, ErrEmpty) {
 		t.Errorf("empty: %q, %v", value, err)
 	}
 	t.Setenv("SECRET_OF_THIS_TEST", " s3 ")
@@ -79,7 +79,7 @@ func TestAVariableIsASourceToo(t *testing.T) {
 }
 
 func TestWithoutASourceThereIsNoSecretAndNoError(t *testing.T) {
-	wantValue(t, New(Source{}, func(err error) { t.Error(err) }), "")
+	wantValue(t, New(Source{}, Options{Log: func(err error) { t.Error(err) }}), "")
 }
 
 // bad are the ways in which a file holds no secret: each is made where there is none, and its error recognised.
@@ -138,7 +138,7 @@ func TestABadSourceIsAnErrorThatNamesTheFileAndNoSecret(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "token")
 			c.make(t, file)
-			value, err := New(Source{File: file}, nil).Value()
+			value, err := New(Source{File: file}, Options{}).Value(t.Context())
 			if value != "" || err == nil || !c.is(err) {
 				t.Fatalf("%q, %v", value, err)
 			}
@@ -154,7 +154,7 @@ func TestTheLastGoodValueCountsWhileTheSourceIsBad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "token")
 			var logged []error
-			s := New(Source{File: file}, func(err error) { logged = append(logged, err) })
+			s := New(Source{File: file}, Options{Log: func(err error) { logged = append(logged, err) }})
 			write(t, file, "good")
 			wantValue(t, s, "good")
 			remove(t, file)
@@ -174,18 +174,18 @@ func TestTheLongestSecretIsRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	long := strings.Repeat("s", maxSize)
 	write(t, file, long)
-	wantValue(t, New(Source{File: file}, nil), long)
+	wantValue(t, New(Source{File: file}, Options{}), long)
 }
 
 func TestEachErrorIsLoggedOnceUntilTheSourceIsGoodAgain(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	var logged []string
-	s := New(Source{File: file}, func(err error) { logged = append(logged, err.Error()) })
+	s := New(Source{File: file}, Options{Log: func(err error) { logged = append(logged, err.Error()) }})
 	spell := func() {
 		for range 3 {
-			s.Value()
+			s.Value(t.Context())
 			write(t, file, "")
-			s.Value()
+			s.Value(t.Context())
 			remove(t, file)
 		}
 	}
@@ -205,12 +205,12 @@ func TestEachErrorIsLoggedOnceUntilTheSourceIsGoodAgain(t *testing.T) {
 func TestValueMayBeAskedByMany(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	write(t, file, "a")
-	s := New(Source{File: file}, nil)
+	s := New(Source{File: file}, Options{})
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
 			for range 50 {
-				if value, err := s.Value(); err != nil || (value != "a" && value != "b") {
+				if value, err := s.Value(t.Context()); err != nil || (value != "a" && value != "b") {
 					t.Errorf("%q, %v", value, err)
 					return
 				}

@@ -87,9 +87,13 @@ func (d *Decoder) Err() error {
 type Field struct {
 	Name     string
 	Required bool
-	Decode   DecodeFunc
-	Table    []Field // what the key's own table may have; without a Decode it is decoded by this list alone
+	Kind
+	Table []Field // what the key's own table may have; without a Decode it is decoded by this list alone
+	Reach Reach   // of a value
 }
+
+// Reach is when a changed value counts, in the caller's words.
+type Reach string
 
 // DecodeFunc puts the value v, which stands at the path at, where it belongs, or reports what is wrong with it.
 type DecodeFunc func(d *Decoder, at string, v any)
@@ -167,6 +171,29 @@ func (d *Decoder) Clean(paths ...string) bool {
 	})
 }
 
+// Told is the keys that something is wrong with.
+type Told []string
+
+// Told is those of which something was reported so far.
+func (d *Decoder) Told() Told {
+	keys := make(Told, len(d.problems))
+	for i, p := range d.problems {
+		keys[i] = p.Key
+	}
+	return keys
+}
+
+// Concern says that something is wrong with key, with a part of it, or with what it is a part of.
+func (t Told) Concern(key string) bool {
+	return slices.ContainsFunc(t, func(told string) bool { return isPart(told, key) || isPart(key, told) })
+}
+
+// isPart says that key is whole or below it.
+func isPart(key, whole string) bool {
+	rest, ok := strings.CutPrefix(key, whole)
+	return ok && whole != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
 // Has says that the file has the key.
 func (d *Decoder) Has(key string) bool {
 	_, ok := d.lines[key]
@@ -217,6 +244,8 @@ func typeName(v any) string {
 		return "a date or time"
 	case map[string]any:
 		return "a table"
+	case nil: // JSON has it
+		return "null"
 	}
 	return "an array"
 }

@@ -7,7 +7,9 @@
 //
 //	decode.go    the way from bytes to fields; where a key stands in the file (package marks)
 //	env.go       ${NAME} in strings is replaced by environment variables
-//	kinds.go     kinds of values
+//	kinds.go     kinds of values: how each is read, and how it is shown
+//	files.go     those that are names of files
+//	origin.go    where a value came from
 //	redact.go    URLs without their secrets
 //	suggest.go   did you mean …?
 //

@@ -79,6 +79,9 @@ func (d *Decoder) expandString(at, s string) any {
 	return out.String()
 }
 
+// reference matches a variable in a string.
+var reference = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // IsVariable says that name can be the name of an environment variable.

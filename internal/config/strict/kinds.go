@@ -2,8 +2,8 @@ package strict
 
 import (
 	"cmp"
+	"fmt"
 	"math"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,12 +11,18 @@ import (
 	"time"
 )
 
-// The functions below make a DecodeFunc for each kind of value. What is pointed to is changed only to a value that is
-// right.
+// Kind is what a value must look like, where it goes, and how the one that is there is shown.
+type Kind struct {
+	Decode DecodeFunc
+	Show   func() string       // nil: it is not shown by itself
+	Redact func(string) string // what Show said, fit for people; nil: as it is
+}
+
+// The functions below make one for each kind of value. What is pointed to is changed only to a value that is right.
 
 // Text is a string that says what is wrong with it, or "".
-func Text(p *string, wrong func(string) string) DecodeFunc {
-	return func(d *Decoder, at string, v any) {
+func Text(p *string, wrong func(string) string) Kind {
+	return Kind{Show: func() string { return *p }, Decode: func(d *Decoder, at string, v any) {
 		s, ok := v.(string)
 		if !ok {
 			d.WrongType(at, "a string", v)
@@ -27,7 +33,7 @@ func Text(p *string, wrong func(string) string) DecodeFunc {
 			return
 		}
 		*p = s
-	}
+	}}
 }
 
 func anything(string) string { return "" }
@@ -60,47 +66,21 @@ func OneOf(words ...string) func(string) string {
 	}
 }
 
-// FileName is a name of a file: relative to the configuration's folder, or credential:NAME for one that systemd
-// hands over. "" is none.
-func FileName(p *string) DecodeFunc {
-	return func(d *Decoder, at string, v any) {
-		var s string
-		Text(&s, anything)(d, at, v)
-		*p = d.resolve(s)
-	}
-}
-
-// resolve finds the file that a key names. A credential that systemd did not hand over keeps its name, which no file
-// has: reading it fails with that name.
-func (d *Decoder) resolve(name string) string {
-	credential, ok := strings.CutPrefix(name, "credential:")
-	switch {
-	case ok:
-		if dir, set := d.env("CREDENTIALS_DIRECTORY"); set {
-			return filepath.Join(dir, credential)
-		}
-		return name
-	case name == "" || filepath.IsAbs(name):
-		return name
-	}
-	return filepath.Join(d.dir, name)
-}
-
 // Boolean is true or false.
-func Boolean(p *bool) DecodeFunc {
-	return func(d *Decoder, at string, v any) {
+func Boolean(p *bool) Kind {
+	return Kind{Show: func() string { return strconv.FormatBool(*p) }, Decode: func(d *Decoder, at string, v any) {
 		b, ok := v.(bool)
 		if !ok {
 			d.WrongType(at, "true or false", v)
 			return
 		}
 		*p = b
-	}
+	}}
 }
 
 // Number is a whole number from least to most, the ceiling that why gives the reason for.
-func Number(p *int, least, most int, why string) DecodeFunc {
-	return func(d *Decoder, at string, v any) {
+func Number(p *int, least, most int, why string) Kind {
+	return Kind{Show: func() string { return strconv.Itoa(*p) }, Decode: func(d *Decoder, at string, v any) {
 		n, ok := v.(int64)
 		if !ok {
 			d.WrongType(at, "a whole number", v)
@@ -109,12 +89,12 @@ func Number(p *int, least, most int, why string) DecodeFunc {
 		if within(d, at, n, int64(least), int64(most), why, func(n int64) string { return strconv.FormatInt(n, 10) }) {
 			*p = int(n)
 		}
-	}
+	}}
 }
 
 // Share is a number from 0 to most.
-func Share(p *float64, most float64) DecodeFunc {
-	return func(d *Decoder, at string, v any) {
+func Share(p *float64, most float64) Kind {
+	return Kind{Show: func() string { return strconv.FormatFloat(*p, 'g', -1, 64) }, Decode: func(d *Decoder, at string, v any) {
 		x, ok := v.(float64)
 		if n, whole := v.(int64); whole {
 			x, ok = float64(n), true
@@ -130,12 +110,12 @@ func Share(p *float64, most float64) DecodeFunc {
 		if within(d, at, x, 0, most, "", func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }) {
 			*p = x
 		}
-	}
+	}}
 }
 
 // Duration is a string such as "45s".
-func Duration(p *time.Duration, least, most time.Duration) DecodeFunc {
-	return func(d *Decoder, at string, v any) {
+func Duration(p *time.Duration, least, most time.Duration) Kind {
+	return Kind{Show: func() string { return FormatDuration(*p) }, Decode: func(d *Decoder, at string, v any) {
 		s, ok := v.(string)
 		if !ok {
 			d.WrongType(at, `a duration in quotes, such as "45s"`, v)
@@ -149,26 +129,26 @@ func Duration(p *time.Duration, least, most time.Duration) DecodeFunc {
 		if within(d, at, x, least, most, "", FormatDuration) {
 			*p = x
 		}
-	}
+	}}
 }
 
 // DurationOrNever is duration, or zero for never.
-func DurationOrNever(p *time.Duration, least, most time.Duration) DecodeFunc {
+func DurationOrNever(p *time.Duration, least, most time.Duration) Kind {
 	decode := Duration(p, least, most)
-	return func(d *Decoder, at string, v any) {
+	return Kind{Show: func() string { return FormatDuration(*p) }, Decode: func(d *Decoder, at string, v any) {
 		if s, ok := v.(string); ok {
 			if x, err := time.ParseDuration(s); err == nil && x == 0 {
 				*p = 0
 				return
 			}
 		}
-		decode(d, at, v)
-	}
+		decode.Decode(d, at, v)
+	}}
 }
 
 // Size is a number of bytes, as a string such as "64MiB".
-func Size(p *int, least, most int) DecodeFunc {
-	return func(d *Decoder, at string, v any) {
+func Size(p *int, least, most int) Kind {
+	return Kind{Show: func() string { return FormatSize(*p) }, Decode: func(d *Decoder, at string, v any) {
 		s, ok := v.(string)
 		if !ok {
 			d.WrongType(at, `a size in quotes, such as "64MiB"`, v)
@@ -182,13 +162,13 @@ func Size(p *int, least, most int) DecodeFunc {
 		if within(d, at, n, least, most, "", FormatSize) {
 			*p = n
 		}
-	}
+	}}
 }
 
 // Rate is a string such as "1/2s": one in any window of two seconds.
-func Rate(n *int, per *time.Duration) DecodeFunc {
+func Rate(n *int, per *time.Duration) Kind {
 	const mostN, leastPer, mostPer = 1000, time.Millisecond, 24 * time.Hour
-	return func(d *Decoder, at string, v any) {
+	return Kind{Show: func() string { return fmt.Sprintf("%d/%s", *n, FormatDuration(*per)) }, Decode: func(d *Decoder, at string, v any) {
 		s, ok := v.(string)
 		if !ok {
 			d.WrongType(at, `a rate in quotes, such as "1/2s"`, v)
@@ -206,7 +186,7 @@ func Rate(n *int, per *time.Duration) DecodeFunc {
 		default:
 			*n, *per = int(count), window
 		}
-	}
+	}}
 }
 
 // within reports an x that is out of range.

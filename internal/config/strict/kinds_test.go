@@ -28,7 +28,7 @@ func TestRatesAndSizesAreWrittenAsTheyAreRead(t *testing.T) {
 		var n int
 		var per time.Duration
 		d := &Decoder{}
-		Rate(&n, &per)(d, "", s)
+		Rate(&n, &per).Decode(d, "", s)
 		if got := fmt.Sprintf("%d/%s", n, FormatDuration(per)); got != s || d.problems != nil {
 			t.Errorf("%s becomes %s", s, got)
 		}

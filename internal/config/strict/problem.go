@@ -6,15 +6,18 @@ import (
 	"strings"
 )
 
-// Place is where something stands in a file.
+// Place is where something stands: in a File, or else Key alone says it.
 type Place struct {
 	File string
-	Line int    // from 1
+	Line int    // from 1; 0 without a file
 	Key  string // path of the key, as in feed[0].limits.connections; "" for a mistake in the syntax
 }
 
 func (p Place) String() string {
-	if p.Key == "" {
+	switch {
+	case p.File == "":
+		return p.Key
+	case p.Key == "":
 		return fmt.Sprintf("%s:%d", p.File, p.Line)
 	}
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Key)

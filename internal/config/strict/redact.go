@@ -35,8 +35,8 @@ func RedactURLs(raw string) string {
 }
 
 // Guarded is text that redact makes fit to be shown. Where "" is right it leaves the default.
-func Guarded(p *string, redact, wrong func(string) string) DecodeFunc {
-	return func(d *Decoder, at string, v any) {
+func Guarded(p *string, redact, wrong func(string) string) Kind {
+	return Kind{Show: func() string { return *p }, Redact: redact, Decode: func(d *Decoder, at string, v any) {
 		s, ok := v.(string)
 		if !ok {
 			d.WrongType(at, "a string", v)
@@ -52,5 +52,5 @@ func Guarded(p *string, redact, wrong func(string) string) DecodeFunc {
 		if s != "" {
 			*p = s
 		}
-	}
+	}}
 }

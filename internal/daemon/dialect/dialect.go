@@ -1,8 +1,11 @@
-package daemon
+// Package dialect is what the daemon must know of a protocol beside what the protocol says of itself: how it is made for a feed,
+// where its wanted topics come from, and what its subjects are made of.
+package dialect
 
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"feedmux/internal/config"
@@ -48,36 +51,64 @@ type Source interface {
 	// Wanted is what is wanted now. The caller does not change it.
 	Wanted() []shard.Wanted
 
-	// Watch calls changed, and waits for it, each time that something else is wanted, until ctx ends. It is called once.
+	// Follow says that the feed's configuration lists other topics from now on: f's. Where they have to be looked up, Watch
+	// tells of them.
+	Follow(f *config.Feed)
+
+	// Watch calls changed, and waits for it, each time that something else is wanted by itself, until ctx ends. It is called
+	// once.
 	Watch(ctx context.Context, changed func())
 }
 
-// fixed is a Source that never changes.
-type fixed []shard.Wanted
+// listed is a Source of what the configuration lists.
+type listed struct {
+	wanted func(*config.Feed) []shard.Wanted
+	now    atomic.Pointer[[]shard.Wanted]
+}
 
-// Fixed is a Source of topics that are always the same.
-func Fixed(wanted []shard.Wanted) Source { return fixed(wanted) }
+// Listed is a Source of what f lists, as wanted reads it.
+func Listed(f *config.Feed, wanted func(*config.Feed) []shard.Wanted) Source {
+	l := &listed{wanted: wanted}
+	l.Follow(f)
+	return l
+}
 
-func (f fixed) Wanted() []shard.Wanted { return f }
+func (l *listed) Wanted() []shard.Wanted { return *l.now.Load() }
 
-func (f fixed) Watch(ctx context.Context, _ func()) { <-ctx.Done() }
+func (l *listed) Follow(f *config.Feed) {
+	wanted := l.wanted(f)
+	l.now.Store(&wanted)
+}
+
+func (l *listed) Watch(ctx context.Context, _ func()) { <-ctx.Done() }
+
+// Wanted is the topics that a feed's configuration wants.
+func Wanted(f *config.Feed) []shard.Wanted {
+	wanted := make([]shard.Wanted, len(f.Topics))
+	for i, t := range f.Topics {
+		wanted[i] = shard.Wanted{Topic: shard.Topic(t.Name), Priority: t.Priority}
+	}
+	return wanted
+}
 
 // SourceOf is where f's wanted topics come from.
 func (d Dialect) SourceOf(f *config.Feed, store instruments.Store, log *slog.Logger) (Source, error) {
 	if d.Source != nil {
 		return d.Source(f, store, log)
 	}
-	return Fixed(Wanted(f)), nil
+	return Listed(f, Wanted), nil
 }
 
-func (d Dialect) start(f *config.Feed) []byte {
+// StartOf is the position from which f begins if it never ran; nil: from now on.
+func (d Dialect) StartOf(f *config.Feed) []byte {
 	if d.Start == nil {
 		return nil
 	}
 	return d.Start(f)
 }
 
-func (d Dialect) scope(f *config.Feed) string {
+// ScopeOf says what f's positions belong to; "": it has none.
+func (d Dialect) ScopeOf(f *config.Feed) string {
 	if d.Scope == nil {
 		return ""
 	}

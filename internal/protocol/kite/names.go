@@ -31,22 +31,39 @@ func (e Entry) Check(dump bool, report func(key, format string, args ...any)) {
 	_, isToken := parseToken(e.Topic)
 	if !isToken {
 		if err := checkName(e.Topic); err != nil {
-			report("topic", "must be an instrument's token, from 1 to 4294967295, or its name: %v", err)
+			report("topic", "%.100q must be an instrument's token, from 1 to 4294967295, or its name: %v%s", e.Topic, err, suggest(e.Topic))
 		} else if !dump {
 			report("topic", "%s is a name: it needs options.instruments, or write the instrument's token", e.Topic)
 		}
 	}
 	if _, ok := ParseMode(e.Mode); !ok {
-		report("mode", "must be ltp, quote or full")
+		guess := ""
+		if m, ok := ParseMode(strings.ToLower(strings.TrimSpace(e.Mode))); ok {
+			guess = fmt.Sprintf("; did you mean %s?", m)
+		}
+		report("mode", "%.100q must be ltp, quote or full%s", e.Mode, guess)
 	}
 	if e.Name == "" {
 		return
 	}
 	if err := checkName(e.Name); err != nil {
-		report("name", "%v", err)
+		report("name", "%.100q: %v%s", e.Name, err, suggest(e.Name))
 	} else if !isToken {
-		report("name", "goes with a token only: the topic has a name already")
+		report("name", "%q goes with a token only: the topic has a name already", e.Name)
 	}
+}
+
+// suggest guesses what was meant by a bad name, with the words for it; "": nothing is near.
+func suggest(name string) string {
+	exchange, symbol, ok := strings.Cut(strings.TrimSpace(name), ":")
+	if !ok {
+		exchange, symbol, ok = strings.Cut(strings.TrimSpace(name), "/")
+	}
+	meant := strings.TrimSpace(exchange) + ":" + strings.TrimSpace(symbol)
+	if !ok || meant == name || checkName(meant) != nil {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", meant)
 }
 
 // parseToken reads a token: in one spelling only, so that a topic has one name.

@@ -121,15 +121,20 @@ func TestEntriesAreChecked(t *testing.T) {
 		{Entry{Topic: "4294967295", Mode: "full", Name: "NSE:INFY"}, false, nil},
 		{Entry{Topic: "NSE:NIFTY 50", Mode: "ltp"}, true, nil},
 		{Entry{Topic: "NSE:INFY"}, false, []string{"topic: NSE:INFY is a name: it needs options.instruments, or write the instrument's token"}},
-		{Entry{Topic: "408065", Mode: "Full"}, false, []string{"mode: must be ltp, quote or full"}},
-		{Entry{Topic: "NSE:INFY", Name: "NSE:INFY"}, true, []string{"name: goes with a token only: the topic has a name already"}},
+		{Entry{Topic: "408065", Mode: "Full"}, false, []string{"mode: \"Full\" must be ltp, quote or full; did you mean full?"}},
+		{Entry{Topic: "NSE:INFY", Name: "NSE:INFY"}, true, []string{"name: \"NSE:INFY\" goes with a token only: the topic has a name already"}},
 		{Entry{Topic: "0", Mode: "x", Name: "x"}, true, []string{
-			"topic: must be an instrument's token, from 1 to 4294967295, or its name: a name is EXCHANGE:SYMBOL, as in NSE:INFY",
-			"mode: must be ltp, quote or full",
-			"name: a name is EXCHANGE:SYMBOL, as in NSE:INFY",
+			"topic: \"0\" must be an instrument's token, from 1 to 4294967295, or its name: a name is EXCHANGE:SYMBOL, as in NSE:INFY",
+			"mode: \"x\" must be ltp, quote or full",
+			"name: \"x\": a name is EXCHANGE:SYMBOL, as in NSE:INFY",
 		}},
-		{Entry{Topic: "1", Name: "NSE:" + strings.Repeat("x", 97)}, true, []string{"name: a name has at most 100 bytes, not 101"}},
-		{Entry{Topic: "1", Name: "NSE:a\tb"}, true, []string{`name: a name is printable ASCII, but byte 6 is '\t'`}},
+		{Entry{Topic: "1", Name: "NSE:" + strings.Repeat("x", 97)}, true, []string{`name: "NSE:` + strings.Repeat("x", 96) + `": a name has at most 100 bytes, not 101`}},
+		{Entry{Topic: " NSE:INFY", Name: "NSE /INFY"}, true, []string{
+			`topic: " NSE:INFY" must be an instrument's token, from 1 to 4294967295, or its name: a name is EXCHANGE:SYMBOL, ` +
+				`as in NSE:INFY; did you mean NSE:INFY?`,
+			`name: "NSE /INFY": a name is EXCHANGE:SYMBOL, as in NSE:INFY; did you mean NSE:INFY?`,
+		}},
+		{Entry{Topic: "1", Name: "NSE:a\tb"}, true, []string{`name: "NSE:a\tb": a name is printable ASCII, but byte 6 is '\t'`}},
 	} {
 		var got []string
 		c.entry.Check(c.dump, func(key, format string, args ...any) { got = append(got, key+": "+fmt.Sprintf(format, args...)) })

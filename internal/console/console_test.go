@@ -1,0 +1,244 @@
+package console
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden pages")
+
+// noon is when every report of testdata was asked for.
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func read(t *testing.T, name string) *Report {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("testdata", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Read(body, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (-update rewrites it); got\n%s\nwant\n%s", path, got, want)
+	}
+	fits(t, name, got, 80)
+}
+
+// fits holds a page to its width, and to what a terminal shows as it is.
+func fits(t *testing.T, name, page string, columns int) {
+	t.Helper()
+	for i, line := range strings.Split(page, "\n") {
+		if n := width(line); n > columns {
+			t.Errorf("%s: line %d takes %d columns: %s", name, i+1, n, line)
+		}
+		if strings.IndexFunc(line, func(r rune) bool { return !unicode.IsGraphic(r) }) >= 0 {
+			t.Errorf("%s: line %d would be obeyed by a terminal: %q", name, i+1, line)
+		}
+		if line != strings.TrimRight(line, " ") {
+			t.Errorf("%s: line %d ends with spaces: %q", name, i+1, line)
+		}
+	}
+}
+
+func TestTheOverviewReadsAtAGlance(t *testing.T) {
+	for _, name := range []string{"healthy", "outage", "parked", "overflow", "nats_away", "ten_feeds", "long_names", "hostile", "nothing", "starting"} {
+		golden(t, name, Overview(read(t, name), Look{}))
+	}
+}
+
+func TestAFeedsPageHasItsTroublesFirst(t *testing.T) {
+	for _, name := range []string{"overflow", "long_names", "hostile"} {
+		r := read(t, name)
+		page, found := FeedPage(r, r.Feeds[0].Feed, Look{})
+		if !found {
+			t.Fatalf("%s: no page", name)
+		}
+		golden(t, name+"_feed", page)
+	}
+	if _, found := FeedPage(read(t, "healthy"), "kite", Look{}); found {
+		t.Error("a page of a feed that there is not")
+	}
+}
+
+func TestATopicsPageTellsQuietFromBroken(t *testing.T) {
+	r := read(t, "overflow")
+	for id, want := range map[string]string{
+		"7":   "confirmed 2h 0m ago by ack; last event 53 s ago: it works",
+		"5":   "confirmed 2h 0m ago by ack, but nothing came yet while the connection hears others: quiet upstream",
+		"6":   "confirmed 2h 0m ago by ack, but nothing came for 2h 50m while the connection hears others: quiet upstream",
+		"3":   "dark since 11:58:00 (2m 0s): slot 0 is live, and asks for it",
+		"4":   "refused: the upstream says no.",
+		"520": "unplaced: it has no place. 1,350 of 1,850 topics are past the capacity of 500",
+	} {
+		page, found := TopicPage(r, "twitch", "video-playback-by-id."+id, Look{})
+		if !found {
+			t.Fatalf("no page of topic %s", id)
+		}
+		if flat := strings.Join(strings.Fields(page), " "); !strings.Contains(flat, want) {
+			t.Errorf("topic %s: want %q in\n%s", id, want, page)
+		}
+		fits(t, id, page, 80)
+	}
+	page, _ := TopicPage(r, "twitch", "video-playback-by-id.6", Look{})
+	golden(t, "overflow_topic", page)
+	for _, name := range []string{"long_names", "hostile"} {
+		r := read(t, name)
+		page, found := TopicPage(r, r.Feeds[0].Feed, r.Feeds[0].Ledger[1].Topic, Look{})
+		if !found {
+			t.Fatalf("%s: no page", name)
+		}
+		fits(t, name, page, 80)
+	}
+	if _, found := TopicPage(r, "twitch", "raid.1", Look{}); found {
+		t.Error("a page of a topic that nobody wants")
+	}
+}
+
+func TestATopicInADarkSlotIsToldWhatTheSlotDoes(t *testing.T) {
+	for state, c := range map[string]struct {
+		slot slot
+		want string
+	}{
+		"assigned": {slot{Slot: 3, State: "dialing", Life: 4, LastCause: "ping_timeout"}, "dark since 11:58:00 (2m 0s): slot 3 is redialling (ping_timeout)"},
+		"asked":    {slot{Slot: 3, State: "waiting", Life: 4, LastCause: "reset", NextDial: noon.Add(12 * time.Second)}, "slot 3 is waiting to redial (reset), in 12 s"},
+	} {
+		three := 3
+		r := &Report{at: noon, Feeds: []Feed{{Feed: "f", Slots: []slot{c.slot}, Ledger: []topic{{
+			Topic: "t", State: state, Slot: &three, DarkSince: noon.Add(-2 * time.Minute),
+		}}}}}
+		page, _ := TopicPage(r, "f", "t", Look{})
+		if flat := strings.Join(strings.Fields(page), " "); !strings.Contains(flat, c.want) {
+			t.Errorf("want %q in\n%s", c.want, page)
+		}
+	}
+}
+
+func TestASilentConnectionIsNotCalledQuiet(t *testing.T) {
+	zero := 0
+	page := func(s slot) string {
+		r := &Report{at: noon, Feeds: []Feed{{Feed: "f", Slots: []slot{s}, Ledger: []topic{{
+			Topic: "t", State: "confirmed", By: "ack", Slot: &zero, Since: noon.Add(-time.Hour),
+		}}}}}
+		p, _ := TopicPage(r, "f", "t", Look{})
+		return strings.Join(strings.Fields(p), " ")
+	}
+	if p := page(slot{State: "live", LastFrame: noon.Add(-5 * time.Minute)}); !strings.Contains(p, "the connection heard nothing either") {
+		t.Error(p)
+	}
+	if p := page(slot{State: "live", LastFrame: noon.Add(-time.Second)}); !strings.Contains(p, "the connection is alive (heard 1 s ago): quiet upstream") {
+		t.Error(p)
+	}
+	if p := page(slot{State: "live", Starved: noon.Add(-time.Minute), LastFrame: noon}); !strings.Contains(p, "though it should: suspect") {
+		t.Error(p)
+	}
+}
+
+func TestRatesAreThoseSinceTheReportBefore(t *testing.T) {
+	before, now := read(t, "healthy"), read(t, "healthy")
+	before.at = noon.Add(-2 * time.Second)
+	now.Feeds[0].Slots[0].Events += 30
+	now.Feeds[0].Counters.Events += 30
+	page := Overview(now, Look{Before: before})
+	if !strings.Contains(page, "72,030, 15.0/s;") || !strings.Contains(page, " 15.0    23 ms") {
+		t.Errorf("want 15.0/s of the feed and of slot 0 in\n%s", page)
+	}
+	// A restart in between: the counters began again.
+	now.Feeds[0].Counters.Events = 3
+	if page := Overview(now, Look{Before: before}); !strings.Contains(page, "3, -/s;") {
+		t.Errorf("want no rate in\n%s", page)
+	}
+}
+
+func TestColourIsOnlyWhereItIsAskedFor(t *testing.T) {
+	r := read(t, "outage")
+	coloured := Overview(r, Look{Color: true})
+	for _, t := range []tone{good, wary, bad, head} {
+		coloured = strings.ReplaceAll(coloured, string(t), "")
+	}
+	coloured = strings.ReplaceAll(coloured, "\x1b[0m", "")
+	if page := Overview(r, Look{}); page != coloured {
+		t.Errorf("without its colours it is\n%s\nwant\n%s", coloured, page)
+	}
+	if !strings.Contains(Overview(r, Look{Color: true}), string(bad)+"OUTAGE") {
+		t.Error("an outage is not red")
+	}
+}
+
+func TestWiderAndNarrowerTerminalsAreFilled(t *testing.T) {
+	for _, name := range []string{"overflow", "long_names", "hostile", "nats_away"} {
+		for _, columns := range []int{72, 80, 100, 120} {
+			fits(t, name, Overview(read(t, name), Look{Width: columns}), columns)
+		}
+	}
+	fits(t, "tiny", Overview(read(t, "overflow"), Look{Width: 7}), least)
+}
+
+func TestWhatATerminalWouldObeyIsWrittenOut(t *testing.T) {
+	for in, want := range map[string]string{
+		"video-playback.1": "video-playback.1",
+		"höhe 高":           "höhe 高",
+		"\x1b[2J":          `\x1b[2J`,
+		"a\u009b31mb":      `a\u009b31mb`,
+		"a\xffb":           `a\xffb`,
+		"\u202eabc":        `\u202eabc`,
+		"a\nb\tc\x00":      `a\nb\tc\x00`,
+		"\U000e0041":       `\U000e0041`,
+	} {
+		if got := Clean(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestCleanJSONMeansTheSame(t *testing.T) {
+	const text = "\x1b\u009b\u202e\U000e0041 a\"\\\u007f高"
+	in, err := json.MarshalIndent(map[string]string{"k": text}, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := CleanJSON(in)
+	if strings.ContainsFunc(string(out), func(r rune) bool { return r != '\n' && !unicode.IsGraphic(r) }) {
+		t.Errorf("%q", out)
+	}
+	var back map[string]string
+	if err := json.Unmarshal(out, &back); err != nil || back["k"] != text {
+		t.Errorf("%v: %q came back as %q", err, text, back["k"])
+	}
+}
+
+func TestAReportThatIsNoneIsAnError(t *testing.T) {
+	for _, body := range []string{"", "[]", `{"feeds": 3}`, `{"uptime_s": "long"}`} {
+		if _, err := Read([]byte(body), noon); err == nil {
+			t.Errorf("%q was read", body)
+		}
+	}
+}
+
+func TestRedrawCoversTheOlderPage(t *testing.T) {
+	if got, want := Redraw("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

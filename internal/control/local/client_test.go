@@ -1,0 +1,93 @@
+package local
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestTheSocketIsLookedForWhereDaemonsPutIt(t *testing.T) {
+	env := func(pairs ...string) func(string) string {
+		return func(name string) string {
+			for i := 0; i < len(pairs); i += 2 {
+				if pairs[i] == name {
+					return pairs[i+1]
+				}
+			}
+			return ""
+		}
+	}
+	for _, c := range []struct {
+		explicit string
+		env      func(string) string
+		want     []string
+	}{
+		{"/a/b.sock", env("FEEDMUX_SOCKET", "/c.sock"), []string{"/a/b.sock"}},
+		{"", env("FEEDMUX_SOCKET", "/c.sock", "HOME", "/h"), []string{"/c.sock"}},
+		{"", env("RUNTIME_DIRECTORY", "/run/x:/run/y", "STATE_DIRECTORY", "/s", "XDG_STATE_HOME", "/xdg", "HOME", "/h"), []string{
+			"/run/x/control.sock", "/run/feedmux/control.sock", "/s/control.sock", "/xdg/feedmux/control.sock",
+			"/h/.local/state/feedmux/control.sock",
+		}},
+		{"", env("RUNTIME_DIRECTORY", "/run/feedmux"), []string{"/run/feedmux/control.sock"}},
+	} {
+		if got := places(c.explicit, c.env); !slices.Equal(got, c.want) {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestTheFirstPlaceThatAnswersIsTaken(t *testing.T) {
+	s := serve(t, &fake{})
+	dir := shortDir(t)
+	c := NewClient("", func(name string) string {
+		return map[string]string{"RUNTIME_DIRECTORY": dir, "STATE_DIRECTORY": filepath.Dir(s.path)}[name]
+	})
+	topics, err := c.Topics(t.Context(), "twitch")
+	if err != nil || len(topics) != 2 || topics[0].Where != "config.toml:12" || topics[1].Options["mode"] != "full" {
+		t.Errorf("%+v, %v", topics, err)
+	}
+	s.stop()
+	_, err = c.Topics(t.Context(), "twitch")
+	if err == nil {
+		t.Fatal("nobody is there, and it answers")
+	}
+	contains(t, err.Error(), "feedmux does not run here", filepath.Join(dir, Name)+" or ", s.path, "--socket")
+}
+
+func TestASocketThatOneMayNotUseIsSaidToBe(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may use every socket")
+	}
+	s := serve(t, &fake{})
+	if err := os.Chmod(s.path, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.client().Topics(t.Context(), "twitch")
+	if err == nil || !strings.HasPrefix(err.Error(), "permission denied: "+s.path+" is ") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestWhoseASocketIsIsSaid(t *testing.T) {
+	s := serve(t, &fake{})
+	contains(t, belongs(s.path)+groupOf(s.path), s.path+" is ", "'s, or be in the group ")
+	if got := belongs("/nowhere/x") + groupOf("/nowhere/x"); got != "/nowhere/x" {
+		t.Errorf("of a file that may not be looked at: %q", got)
+	}
+}
+
+func TestTheDaemonsNoIsAnError(t *testing.T) {
+	s := serve(t, &fake{})
+	_, err := s.client().ChangeTopics(t.Context(), Change{Feed: "twitch", Verb: Remove, Topics: []Topic{{Name: "from.file"}}})
+	var no *Error
+	if !errors.As(err, &no) || no.Kind != Conflict || no.Field != "topics" || no.Text != "from.file is from topics.txt:12: remove it there" {
+		t.Errorf("%+v", err)
+	}
+	if err := s.client().Renew(t.Context(), "kite/../x?y"); !errors.As(err, &no) || no.Kind != http.StatusNotFound {
+		t.Errorf("a name with odd characters: %v", err)
+	}
+}

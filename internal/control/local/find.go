@@ -1,0 +1,103 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// places lists where a daemon's socket may be, likeliest first. explicit, and else $FEEDMUX_SOCKET, leaves no choice.
+func places(explicit string, getenv func(string) string) []string {
+	if explicit == "" {
+		explicit = getenv("FEEDMUX_SOCKET")
+	}
+	if explicit != "" {
+		return []string{explicit}
+	}
+	var dirs []string
+	add := func(dir string, below ...string) {
+		if dir != "" {
+			dirs = append(dirs, filepath.Join(append([]string{dir}, below...)...))
+		}
+	}
+	runtime, _, _ := strings.Cut(getenv("RUNTIME_DIRECTORY"), ":") // systemd separates several so
+	add(runtime)
+	add("/run/feedmux")
+	add(getenv("STATE_DIRECTORY"))
+	add(getenv("XDG_STATE_HOME"), "feedmux")
+	add(getenv("HOME"), ".local", "state", "feedmux")
+
+	var paths []string
+	seen := make(map[string]bool)
+	for _, dir := range dirs {
+		if path := filepath.Join(dir, Name); !seen[path] {
+			seen[path] = true
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// connect opens a connection to the first of the places where a daemon answers. Its error says what to do.
+func connect(ctx context.Context, paths []string) (net.Conn, error) {
+	var dialer net.Dialer
+	var denied string
+	for _, path := range paths {
+		conn, err := dialer.DialContext(ctx, "unix", path)
+		switch {
+		case err == nil:
+			return conn, nil
+		case errors.Is(err, fs.ErrPermission):
+			if denied == "" {
+				denied = path
+			}
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ECONNREFUSED):
+		default:
+			return nil, fmt.Errorf("connecting to %s: %w", path, err)
+		}
+	}
+	if denied != "" {
+		return nil, fmt.Errorf("permission denied: %s: use sudo%s", belongs(denied), groupOf(denied))
+	}
+	return nil, fmt.Errorf("feedmux does not run here: nobody answers at %s\n"+
+		"Start it with \"feedmux run\", or say where its socket is with --socket FILE", strings.Join(paths, " or "))
+}
+
+// belongs says whose a file is, as far as one may know.
+func belongs(path string) string {
+	if info, err := os.Stat(path); err == nil {
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			uid := strconv.Itoa(int(stat.Uid))
+			if u, err := user.LookupId(uid); err == nil {
+				return path + " is " + u.Username + "'s"
+			}
+			return path + " is user " + uid + "'s"
+		}
+	}
+	return path
+}
+
+// groupOf says which group would do, as far as one may know.
+func groupOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	gid := strconv.Itoa(int(stat.Gid))
+	if g, err := user.LookupGroupId(gid); err == nil {
+		return ", or be in the group " + g.Name
+	}
+	return ", or be in the group " + gid
+}

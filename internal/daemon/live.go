@@ -1,0 +1,77 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"feedmux/internal/config"
+)
+
+// feeds are those that run, in the order of the configuration that counts.
+type feeds struct {
+	mu   sync.RWMutex
+	list []*feed
+}
+
+// all may be called by any goroutine. The list is the caller's.
+func (f *feeds) all() []*feed {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.Clone(f.list)
+}
+
+func (f *feeds) named(name string) *feed {
+	for _, one := range f.all() {
+		if one.name == name {
+			return one
+		}
+	}
+	return nil
+}
+
+func (f *feeds) set(list []*feed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list = list
+}
+
+// gate lets one in at a time who changes what counts, as long as their context lasts.
+type gate chan struct{}
+
+func newGate() gate { return make(gate, 1) }
+
+func (g gate) enter(ctx context.Context) error {
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g gate) leave() { <-g }
+
+// counting is what counts of all that was read. Whoever is in the gate may use it.
+type counting struct {
+	loaded *config.Config // as the files said when they were read last, without run-time topics
+	now    *config.Config // what the feeds run by: what waits for a restart is as it was before
+	waits  []config.Change
+	ends   bool // nothing is changed any more
+}
+
+// reloadedFeed is what counts of a feed after a reload: what it runs by, with all that need not wait for a restart. The
+// configuration says of each key which it is; a test holds the two together.
+func reloadedFeed(runs, loaded *config.Feed) *config.Feed {
+	f := *runs
+	f.Key = loaded.Key // where problems are told
+	f.Listed, f.FromFile, f.Topics, f.TopicsFile = loaded.Listed, loaded.FromFile, loaded.Topics, loaded.TopicsFile
+	f.Dwell, f.Placement, f.MaxMessage, f.MaxAge = loaded.Dwell, loaded.Placement, loaded.MaxMessage, loaded.MaxAge
+	f.Limits.TopicsPerConnection = loaded.Limits.TopicsPerConnection
+	f.Limits.SubscribeBatch, f.Limits.SubscribeRate = loaded.Limits.SubscribeBatch, loaded.Limits.SubscribeRate
+	f.Dial.Timeout, f.Ping, f.Backoff, f.TLS = loaded.Dial.Timeout, loaded.Ping, loaded.Backoff, loaded.TLS
+	if runs.Auth.IsSet() && loaded.Auth.IsSet() {
+		f.Auth = loaded.Auth
+	}
+	return &f
+}

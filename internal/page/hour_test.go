@@ -1,0 +1,93 @@
+package page
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"feedmux/internal/history"
+)
+
+// base is a moment at which a column of the plots begins.
+var base = time.Unix(1_800_000_000, 0).Truncate(step)
+
+func TestAnHourIsDrawnWhereItIsKnown(t *testing.T) {
+	now := base
+	samples := []history.Sample{ // two stretches with a hole between
+		{From: now.Add(-20 * time.Minute), To: now.Add(-19 * time.Minute), Events: 60},
+		{From: now.Add(-10 * time.Minute), To: now.Add(-9 * time.Minute), Events: 600},
+	}
+	h := hour(samples, now)
+	if h.To.Sub(h.From) != history.Length || h.To.Before(now) {
+		t.Errorf("the hour is %v to %v", h.From, h.To)
+	}
+	if !h.Since.Known() {
+		t.Error("it does not say since when something is known")
+	}
+	received := h.Plots[0]
+	if n := strings.Count(received.Line, "M"); n != 2 {
+		t.Errorf("%d pieces of line, want 2: %s", n, received.Line)
+	}
+	if received.Now != "10.0" || received.Most != "10.0" || received.Total != 660 {
+		t.Errorf("now %s, most %s, in all %d", received.Now, received.Most, received.Total)
+	}
+	if !strings.Contains(received.Line, " 2L") || !strings.Contains(received.Line, " 35.3L") {
+		t.Errorf("the most is not at the top, or a tenth of it not at a tenth: %s", received.Line)
+	}
+}
+
+func TestASampleOverSeveralColumnsIsSpread(t *testing.T) {
+	from := base.Add(-time.Hour)
+	p := plot("", "", []history.Sample{{From: from.Add(step / 2), To: from.Add(5 * step / 2), Events: 300}}, from,
+		func(s history.Sample) uint64 { return s.Events })
+	if p.Most != "10.0" { // 300 in 30 s, in every column
+		t.Errorf("most is %s", p.Most)
+	}
+	if n := strings.Count(p.Line, "L") + strings.Count(p.Line, "M"); n != 3 {
+		t.Errorf("it is drawn in %d columns, want 3: %s", n, p.Line)
+	}
+}
+
+func TestWhatGoesOnIsOneMark(t *testing.T) {
+	now, every := base, history.Every
+	reset := func(n uint64) []history.Incident {
+		return []history.Incident{{Kind: history.Disconnect, What: "reset", N: n}}
+	}
+	samples := []history.Sample{
+		{From: now.Add(-2 * time.Hour), To: now.Add(-2*time.Hour + every), Incidents: reset(100)}, // forgotten
+		{From: now.Add(-600 * time.Second), To: now.Add(-595 * time.Second), Incidents: reset(2)},
+		{From: now.Add(-595 * time.Second), To: now.Add(-590 * time.Second), Incidents: reset(1)},
+		{From: now.Add(-590 * time.Second), To: now.Add(-100 * time.Second)},
+		{From: now.Add(-100 * time.Second), To: now.Add(-95 * time.Second), Incidents: append(reset(1),
+			history.Incident{Kind: history.Dropped, What: "buffer_full", N: 9})},
+	}
+	h := hour(samples, now)
+	if len(h.Rows) != 2 || h.Rows[0].What != "reset" || h.Rows[0].N != 4 || len(h.Rows[0].Marks) != 2 {
+		t.Fatalf("rows are %+v", h.Rows)
+	}
+	first := h.Rows[0].Marks[0]
+	if want := now.Add(-600 * time.Second).Sub(h.From).Seconds(); first.X != want || first.W != narrowest || first.n != 3 {
+		t.Errorf("the first mark is %+v, want it at %v", first, want)
+	}
+	if got := h.Rows[0].Last.At; !got.Equal(now.Add(-95 * time.Second)) {
+		t.Errorf("the last was at %v", got)
+	}
+	if n := h.total(history.Dropped); n != 9 {
+		t.Errorf("%d dropped, want 9", n)
+	}
+}
+
+func TestFiguresAreWrittenForPeople(t *testing.T) {
+	for got, want := range map[string]string{
+		number(0): "0", number(999): "999", number(1000): "1,000", number(1234567): "1,234,567",
+		rate(0): "0", rate(0.004): "< 0.01", rate(0.2): "0.20", rate(12.34): "12.3", rate(1234.6): "1,235",
+		size(0) + ".": "0 B.", size(1536): "1.5 KiB", size(16 << 20): "16 MiB",
+		span(59 * time.Second): "59 s", span(61 * time.Second): "1 min 1 s", span(75 * time.Minute): "1 h 15 min", span(49 * time.Hour): "2 d 1 h",
+		short(23 * time.Millisecond): "23 ms", short(1500 * time.Microsecond): "1.5 ms", short(time.Microsecond): "0.1 ms", short(1500 * time.Millisecond): "1.5 s",
+		visible("a\u202eb\nc"): `a\u{202e}b\u{a}c`, visible("é ü हिन्दी"): "é ü हिन्दी", visible("x\xff"): `x\u{fffd}`,
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
