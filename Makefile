@@ -16,6 +16,7 @@ check: lint ## everything that must hold: lint, tests (with -race where there is
 	echo "== go test $${race:+$$race }-shuffle=on ./..."; \
 	$(GO) test $$race -shuffle=on -timeout 5m ./...
 	@echo '== a thousand walks: with -race there were fewer'; $(GO) test -run Walk ./walk
+	@echo '== dashboard and alerts'; cd docs/dashboards/check && $(GO) test ./...
 	@GO='$(GO)' .ci/fuzz $(FUZZTIME)
 	@echo '== all is well'
 

@@ -55,7 +55,7 @@ var imports = map[string][]string{
 	"internal/history":     {"internal/control", "internal/cause", "pool"},
 	"internal/page":        {"internal/control", "internal/history", "internal/cause", "internal/slots", "internal/topic", "pool", "shard"},
 	"internal/console":     {},
-	"internal/operate":     {"internal/config", "internal/console", "internal/control/local"},
+	"internal/operate":     {"internal/config", "internal/console", "internal/control/local", "internal/cause", "internal/control", "internal/sink/tap", "internal/slots", "internal/topic", "pool", "shard"}, // most for its tests
 	"internal/control":     {"internal/slots", "pool", "internal/conn", "internal/cause", "internal/topic", "shard"},
 	"internal/state":       {},
 	"internal/proxy":       {"internal/cause", "internal/socket"}, // its tests
@@ -310,7 +310,8 @@ func ours(dir string) bool {
 	case "bin", "dist":
 		return false
 	}
-	return !strings.HasPrefix(path.Base(filepath.ToSlash(dir)), ".")
+	base := path.Base(filepath.ToSlash(dir))
+	return base != "node_modules" && !strings.HasPrefix(base, ".")
 }
 
 // walk calls visit for every file that belongs to the project, with slashes in its name.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"feedmux/internal/operate"
 	"feedmux/internal/simulators"
 )
 
@@ -80,11 +81,12 @@ subject. What it could not hold it says aloud.
 Start here:
   feedmux demo                          see all of it at work; nothing else is needed
   feedmux check --config config.toml    what a configuration would do
-  feedmux run --config config.toml      the daemon`,
+  feedmux run --config config.toml      the daemon
+  feedmux status                        what it does`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), demoCommand(), checkCommand(), simulators.Command(failed), versionCommand())
+	root.AddCommand(runCommand(), demoCommand(), checkCommand(), simulators.Command(failed), manCommand(), versionCommand())
+	root.AddCommand(operate.Commands(failed, func(err error) error { return &failure{exitConfig, err} })...)
 	return root
 }

@@ -8,7 +8,7 @@ import (
 	"feedmux/internal/sink/tap"
 )
 
-// Daemon does what requests ask for. Its methods are called from many goroutines at once. who is for people: the user and
+// Daemon does what requests ask for. Its methods are called from many goroutines at once. who is for the log: the user and
 // process that asked, as in "uid 1000 (anna), pid 4242". An [Error] says what was wrong with the request; any other error
 // is a failure of the daemon's own (500).
 type Daemon interface {

@@ -12,5 +12,5 @@
 //	GET  /api/status, …            what package control answers
 //
 // A request that makes no sense changes nothing, and its answer names the field: {"error": "…", "field": "topics[2]"}.
-// Requests are bounded in size, depth, number and time. What was changed, and who asked for it, is one line in the log.
+// Requests are bounded in size, depth, number and time. The daemon hears who asked for a change, and logs it.
 package local

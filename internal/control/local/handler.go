@@ -98,40 +98,21 @@ func (h *handler) change(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	done, err := h.Daemon.ChangeTopics(ctx, r.RemoteAddr, c)
-	if err != nil {
-		return nil, err
-	}
-	if len(done.Added)+len(done.Removed)+len(done.Changed) > 0 {
-		h.Log.Info("topics changed by "+r.RemoteAddr, "feed", c.Feed, "verb", c.Verb, "added", len(done.Added),
-			"removed", len(done.Removed), "changed", len(done.Changed), "wanted", done.Wanted, "unplaced", done.Unplaced)
-	}
-	return done, nil
+	return h.Daemon.ChangeTopics(ctx, r.RemoteAddr, c)
 }
 
 func (h *handler) renew(ctx context.Context, r *http.Request) (any, error) {
 	if err := noBody(r); err != nil {
 		return nil, err
 	}
-	feed := r.PathValue("feed")
-	if err := h.Daemon.Renew(ctx, r.RemoteAddr, feed); err != nil {
-		return nil, err
-	}
-	h.Log.Info("connections renewed by "+r.RemoteAddr, "feed", feed)
-	return struct{}{}, nil
+	return struct{}{}, h.Daemon.Renew(ctx, r.RemoteAddr, r.PathValue("feed"))
 }
 
 func (h *handler) reload(ctx context.Context, r *http.Request) (any, error) {
 	if err := noBody(r); err != nil {
 		return nil, err
 	}
-	done, err := h.Daemon.Reload(ctx, r.RemoteAddr)
-	if err != nil {
-		return nil, err
-	}
-	h.Log.Info("reload asked for by "+r.RemoteAddr, "applied", len(done.Applied), "next_life", len(done.NextLife),
-		"restart", len(done.Restart), "held_files_taken", len(done.Held), "problems", len(done.Problems))
-	return done, nil
+	return h.Daemon.Reload(ctx, r.RemoteAddr)
 }
 
 // Kinds that no Daemon has a use for.

@@ -114,7 +114,7 @@ func TestAWrongRequestIsRefused(t *testing.T) {
 	}
 }
 
-func TestAChangeIsUnderstoodAndLoggedWithWhoAsked(t *testing.T) {
+func TestAChangeIsUnderstoodAndTheDaemonHearsWhoAsked(t *testing.T) {
 	s := serve(t, &fake{})
 	c := Change{Feed: "twitch", Verb: Add, Topics: []Topic{
 		{Name: "raid.1"},
@@ -144,10 +144,6 @@ func TestAChangeIsUnderstoodAndLoggedWithWhoAsked(t *testing.T) {
 		if i >= len(s.did) || !strings.HasPrefix(s.did[i], who) || !strings.HasSuffix(s.did[i], ": "+what) {
 			t.Fatalf("%q, want %q by %s", s.did, what, who)
 		}
-	}
-	contains(t, s.log.String(), `"topics changed by `+who, "feed=twitch verb=add added=2", `"connections renewed by `+who, `"reload asked for by `+who)
-	if n := strings.Count(s.log.String(), "topics changed"); n != 1 {
-		t.Errorf("%d lines of changed topics, though one request changed some", n)
 	}
 }
 
