@@ -64,7 +64,7 @@ func fits(t *testing.T, name, page string, columns int) {
 }
 
 func TestTheOverviewReadsAtAGlance(t *testing.T) {
-	for _, name := range []string{"healthy", "outage", "parked", "overflow", "nats_away", "ten_feeds", "long_names", "hostile", "nothing", "starting"} {
+	for _, name := range []string{"healthy", "outage", "parked", "overflow", "nats_away", "ten_feeds", "long_names", "hostile", "nothing", "starting", "reloaded"} {
 		golden(t, name, Overview(read(t, name), Look{}))
 	}
 }
@@ -104,6 +104,16 @@ func TestATopicsPageTellsQuietFromBroken(t *testing.T) {
 	}
 	page, _ := TopicPage(r, "twitch", "video-playback-by-id.6", Look{})
 	golden(t, "overflow_topic", page)
+	reloaded := read(t, "reloaded")
+	for topic, want := range map[string]string{
+		"raid.1": "gaps 3; the last one ended 30m 0s ago and lasted 10 s: reset",
+		"raid.2": "gaps 1; one is open since 11:59:40 (20 s ago): ping_timeout",
+	} {
+		page, _ := TopicPage(reloaded, "twitch", topic, Look{})
+		if flat := strings.Join(strings.Fields(page), " "); !strings.Contains(flat, want) {
+			t.Errorf("%s: want %q in\n%s", topic, want, page)
+		}
+	}
 	for _, name := range []string{"long_names", "hostile"} {
 		r := read(t, name)
 		page, found := TopicPage(r, r.Feeds[0].Feed, r.Feeds[0].Ledger[1].Topic, Look{})

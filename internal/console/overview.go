@@ -43,6 +43,9 @@ func (p *page) daemon() {
 	}
 	p.title("feedmux "+cmp.Or(p.Version, "?"), plain, "up for "+span(time.Duration(p.Uptime)))
 	p.item("readiness", t, "%s", text)
+	for _, note := range p.Notes {
+		p.item("note", wary, "%s", note)
+	}
 	for _, err := range p.Errors {
 		p.item("stuck", bad, "%s", err)
 	}
@@ -65,6 +68,9 @@ func (p *page) behind() (names []string) {
 	return names
 }
 
+// inProcess is the server of a Report that is the daemon's own.
+const inProcess = "in this process"
+
 // delivery says what becomes of events.
 func (p *page) delivery() {
 	d := p.Delivery
@@ -73,7 +79,9 @@ func (p *page) delivery() {
 	}
 	if d.Connected {
 		text := "connected"
-		if d.Server != "" {
+		if d.Server == inProcess {
+			text = "embedded, connected"
+		} else if d.Server != "" {
 			text += " to " + d.Server
 		}
 		if d.Reconnects > 0 {
@@ -134,7 +142,15 @@ func (p *page) feed(f *Feed) {
 	t, text := p.sentence(f)
 	p.title(f.Feed, t, text)
 	p.item("upstream", plain, "%s, account %s: %d of %s", f.Protocol, f.Account.Name, f.Account.Connections, Counted(f.Account.Limit, "connection"))
+	if f.Account.Waits != "" {
+		text := f.Account.Waits
+		if at := f.Account.NextDial; at.After(p.at) {
+			text += ", for " + span(at.Sub(p.at))
+		}
+		p.item("dials", wary, "wait: %s", text)
+	}
 	p.slots(f)
+	p.outdated(f)
 	p.item("events", plain, "%s", p.flow(f))
 	p.gaps(f)
 	p.places(f)
@@ -178,6 +194,19 @@ func (p *page) sentence(f *Feed) (tone, string) {
 		return wary, fmt.Sprintf("%s confirmed, the others were refused", of)
 	}
 	return good, fmt.Sprintf("all %s confirmed", Counted(topics.Wanted, "topic"))
+}
+
+// outdated says which connections go on with what the configuration said before.
+func (p *page) outdated(f *Feed) {
+	n := 0
+	for _, s := range f.Slots {
+		if s.Outdated {
+			n++
+		}
+	}
+	if n > 0 {
+		p.item("settings", wary, "%s still as before the reload; \"feedmux renew %s\" hands over", Counted(n, "connection"), f.Feed)
+	}
 }
 
 // flow is what comes.

@@ -20,6 +20,7 @@ type Report struct {
 	Delivery  *delivery
 	Errors    []string
 	TokensDie map[string]time.Time `json:"tokens_die"`
+	Notes     []string
 
 	at time.Time // when it was asked for
 }
@@ -49,6 +50,7 @@ type Feed struct {
 		Connections int
 		Limit       int
 		Probing     bool
+		Waits       string
 		NextDial    time.Time `json:"next_dial"`
 	}
 	Capacity int
@@ -78,6 +80,7 @@ type slot struct {
 	LastFrame time.Time `json:"last_frame"`
 	NextDial  time.Time `json:"next_dial"`
 	Starved   time.Time
+	Outdated  bool
 }
 
 type topic struct {
@@ -93,6 +96,12 @@ type topic struct {
 	Events    uint64
 	LastEvent time.Time `json:"last_event"`
 	Gaps      int
+	LastGap   *gap `json:"last_gap"`
+}
+
+type gap struct {
+	From, To      time.Time
+	Cause, Filled string
 }
 
 type delivery struct {

@@ -60,12 +60,29 @@ func TopicPage(r *Report, feed, name string, l Look) (string, bool) {
 		text += fmt.Sprintf("; the last one %s, at %s", p.ago(t.LastEvent), p.clock(t.LastEvent))
 	}
 	p.item("events", plain, "%s", text)
-	p.item("gaps", plain, "%s", Count(t.Gaps))
+	p.item("gaps", plain, "%s", p.gapsOf(t))
 	p.item("subject", plain, "%s", t.Subject)
 	if t.Priority != 0 {
 		p.item("priority", plain, "%d", t.Priority)
 	}
 	return p.b.String(), true
+}
+
+// gapsOf is how many gaps a topic had, and what is known of the last one.
+func (p *page) gapsOf(t *topic) string {
+	text := Count(t.Gaps)
+	g := t.LastGap
+	if g == nil {
+		return text
+	}
+	if g.To.IsZero() {
+		return fmt.Sprintf("%s; one is open since %s (%s): %s", text, p.clock(g.From), p.ago(g.From), g.Cause)
+	}
+	text += fmt.Sprintf("; the last one ended %s and lasted %s: %s", p.ago(g.To), span(g.To.Sub(g.From)), g.Cause)
+	if g.Filled == "all" || g.Filled == "part" {
+		text += fmt.Sprintf(" (%s of it was had afterwards)", g.Filled)
+	}
+	return text
 }
 
 // topic is the line of the ledger for a topic; nil where there is none.

@@ -22,12 +22,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // answering is a feed whose loop says s.
 func answering(s pool.Status) Feed {
-	return Feed{Name: s.Feed, Status: func(_ context.Context, ledger bool) (pool.Status, error) {
-		if !ledger {
-			s.Ledger = nil
-		}
-		return s, nil
-	}}
+	return Feed{
+		Name: s.Feed,
+		Status: func(_ context.Context, ledger bool) (pool.Status, error) {
+			s := s
+			if !ledger {
+				s.Ledger = nil
+			}
+			return s, nil
+		},
+		Topic: func(_ context.Context, name shard.Topic) (line pool.TopicStatus, wanted bool, err error) {
+			for _, line := range s.Ledger {
+				if line.Topic == name {
+					return line, true, nil
+				}
+			}
+			return line, false, nil
+		},
+	}
 }
 
 // stuck is a feed whose loop does not turn.

@@ -80,6 +80,15 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound, fmt.Sprintf("feed: there is none called %q", q.feed))
 		return
 	}
+	if q.topic != "" {
+		report, wanted := h.ofTopic(r.Context(), feeds[0], q.topic)
+		if !wanted {
+			writeError(w, http.StatusNotFound, fmt.Sprintf("topic: feed %s does not want %q", q.feed, q.topic))
+			return
+		}
+		writeJSON(w, http.StatusOK, report)
+		return
+	}
 	if q.ledger {
 		select {
 		case h.ledgers <- struct{}{}:
@@ -90,12 +99,7 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	report := h.report(r.Context(), feeds, q.ledger)
-	if q.topic != "" && len(report.Feeds) > 0 && !report.only(q.topic) {
-		writeError(w, http.StatusNotFound, fmt.Sprintf("topic: feed %s does not want %q", q.feed, q.topic))
-		return
-	}
-	writeJSON(w, http.StatusOK, report)
+	writeJSON(w, http.StatusOK, h.report(r.Context(), feeds, q.ledger))
 }
 
 // metrics has a registry of its own, so what a library registers for the whole program is not shown.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"feedmux/pool"
+	"feedmux/shard"
 )
 
 // Options say what is shown. Everything without a note is required.
@@ -39,6 +40,8 @@ type Feed struct {
 	Name string
 	// Status fails when the pool's loop does not turn within ctx. What it returns is the caller's to keep.
 	Status func(ctx context.Context, ledger bool) (pool.Status, error)
+	// Topic asks for the line of one topic; wanted says whether there is one. It fails as Status does.
+	Topic func(ctx context.Context, name shard.Topic) (line pool.TopicStatus, wanted bool, err error)
 	// TokenDies is when the token dies, or died, that the feed dials with. nil: nobody knows.
 	TokenDies func() time.Time
 }

@@ -84,9 +84,9 @@ func (o *Options) report(ctx context.Context, feeds []Feed, ledger bool) Report 
 
 // question is what a request to /api/status asks for.
 type question struct {
-	feed   string // empty: all
-	topic  shard.Topic
-	ledger bool // every line, or that of the topic
+	feed   string      // empty: all
+	topic  shard.Topic // of feed: its line alone; empty: none
+	ledger bool        // every line
 }
 
 // parseQuestion is strict, because a misspelt parameter would look like an answer.
@@ -117,20 +117,26 @@ func parseQuestion(query string) (question, error) {
 		if q.feed == "" {
 			return question{}, errors.New("topic: needs feed=NAME beside it")
 		}
-		q.ledger = true
+		q.ledger = false
 	}
 	return q, nil
 }
 
-// only leaves the line of one topic in the ledger of a feed that was asked for alone. It says no where there is none.
-func (r *Report) only(topic shard.Topic) bool {
-	f := &r.Feeds[0]
-	i := slices.IndexFunc(f.Ledger, func(t pool.TopicStatus) bool { return t.Topic == topic })
-	if i < 0 {
-		return false
+// ofTopic is the report of one feed with the line of one topic in its ledger. It says no where the topic is not wanted.
+func (o *Options) ofTopic(ctx context.Context, f Feed, topic shard.Topic) (r Report, wanted bool) {
+	r = o.report(ctx, []Feed{f}, false)
+	if len(r.Feeds) == 0 {
+		return r, true // its loop does not answer, which is said
 	}
-	f.Ledger = f.Ledger[i : i+1]
-	return true
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	line, wanted, err := f.Topic(ctx, topic)
+	if err != nil {
+		r.Errors = append(r.Errors, fmt.Sprintf("ask the loop of feed %s: %v", f.Name, err))
+		return r, true
+	}
+	r.Feeds[0].Ledger = []pool.TopicStatus{line}
+	return r, wanted
 }
 
 // feedsNamed returns the feed of that name, or all where name is empty; none where there is no such feed.

@@ -35,11 +35,13 @@ func TestTheConsoleReadsWhatADaemonReports(t *testing.T) {
 							LastCause: cause.PingTimeout, LastError: "no pong", PingRTT: pool.Seconds(23 * time.Millisecond), NextDial: now.Add(time.Hour),
 						}},
 						Counters: pool.Counters{Events: 6000, LastEvent: now, Gaps: map[cause.Cause]uint64{cause.Reset: 5}, GapTime: pool.Seconds(90 * time.Second)},
-						Ledger: []pool.TopicStatus{{
-							Topic: "INFY", Subject: "feed.kite.INFY", Priority: 5, State: topic.Assigned, Since: now, Reason: "why", Slot: &slot,
-							DarkSince: now.Add(-time.Minute), Events: 44, LastEvent: now, Gaps: 2,
-						}},
 					}, nil
+				},
+				Topic: func(context.Context, shard.Topic) (pool.TopicStatus, bool, error) {
+					return pool.TopicStatus{
+						Topic: "INFY", Subject: "feed.kite.INFY", Priority: 5, State: topic.Assigned, Since: now, Reason: "why", Slot: &slot,
+						DarkSince: now.Add(-time.Minute), Events: 44, LastEvent: now, Gaps: 2,
+					}, true, nil
 				},
 			}}
 		},
