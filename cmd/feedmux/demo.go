@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"feedmux/internal/config"
+	"feedmux/internal/control/local"
 	"feedmux/internal/daemon"
 	"feedmux/internal/dialects"
 	"feedmux/internal/sim/twitch"
@@ -119,9 +121,10 @@ func demo(ctx context.Context, out, errOut io.Writer, o demoOptions) error {
 
   upstream   ws://%s: a simulated Twitch PubSub, %g events/s, %s
   NATS       %s: try nats sub -s %s 'feed.>'
-  HTTP       http://%s: try /api/status, /metrics, /readyz
+  HTTP       http://%s: open it in a browser; /api/status, /metrics, /readyz
+  control    feedmux status --socket %s
 
-`, upstream.Addr(), o.rate, cuts, natsURL, natsURL, d.Addr())
+`, upstream.Addr(), o.rate, cuts, natsURL, natsURL, d.Addr(), filepath.Join(state, local.Name))
 	if err := plans[0].print(out); err != nil {
 		d.Close()
 		return err
