@@ -70,6 +70,7 @@ type Instruments struct {
 
 	again  chan struct{} // one slot: look at once
 	others atomic.Bool   // other topics are wanted of the file
+	take   atomic.Bool   // the file is to be taken though it lacks much of what it had
 
 	mu  sync.Mutex
 	now Reading
@@ -132,6 +133,12 @@ func (i *Instruments) Others() {
 	}
 }
 
+// Take says that the file is right as it is, whatever it lacks of what it had: Watch looks at once. It never waits.
+func (i *Instruments) Take() {
+	i.take.Store(true)
+	i.Others()
+}
+
 // resolve finds out what the topics stand for that are wanted now, and says whether that is something else. The file may not
 // be good just now: then names stand for what they stood for.
 func (i *Instruments) resolve() bool {
@@ -144,11 +151,22 @@ func (i *Instruments) resolve() bool {
 		now.Rows = before.Rows
 		i.stamp = nil // those that the file alone knows are still to be found
 	}
+	i.use(now)
+	return !slices.Equal(before.Wanted, now.Wanted)
+}
+
+// use lets a reading count.
+func (i *Instruments) use(now Reading) {
+	i.told = ""
+	for name, token := range i.now.Tokens {
+		if now.Tokens[name] == 0 {
+			i.last[name] = token // should it come back as another one
+		}
+	}
 	i.mu.Lock()
 	i.now = now
 	i.mu.Unlock()
 	i.remember()
-	return !slices.Equal(before.Wanted, now.Wanted)
 }
 
 // look reads the file, if it is not the one that was read last, and says whether something else is wanted now.
@@ -170,16 +188,7 @@ func (i *Instruments) look() bool {
 		}
 		return false
 	}
-	i.told = ""
-	for name, token := range before.Tokens {
-		if now.Tokens[name] == 0 {
-			i.last[name] = token // should it come back as another one
-		}
-	}
-	i.mu.Lock()
-	i.now = now
-	i.mu.Unlock()
-	i.remember()
+	i.use(now)
 	if slices.Equal(before.Wanted, now.Wanted) {
 		return false
 	}
@@ -190,13 +199,13 @@ func (i *Instruments) look() bool {
 // readAfter reads the whole file as it is, after another reading. An error means that it is not to be believed.
 func (i *Instruments) readAfter(before Reading) (Reading, error) {
 	now, age, err := i.read()
-	if err == nil && now.Rows < before.Rows/2 {
-		err = fmt.Errorf("%s has %d rows where it had %d", i.o.File, now.Rows, before.Rows)
+	if err != nil || i.take.Swap(false) {
+		return now, err
 	}
-	if err == nil {
-		err = i.believable(before.Tokens, now, age)
+	if now.Rows < before.Rows/2 {
+		return now, fmt.Errorf("%s has %d rows where it had %d: a reload takes it", i.o.File, now.Rows, before.Rows)
 	}
-	return now, err
+	return now, i.believable(before.Tokens, now, age)
 }
 
 // believable says what speaks against a reading of a file of that age: that wanted names are gone which were there before. It

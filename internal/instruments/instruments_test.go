@@ -275,12 +275,30 @@ func TestOtherTopicsAreFoundAtOnceOrOnceTheFileIsGood(t *testing.T) {
 	writeAt(t, file, "a 1\nb", time.Now()) // half of it
 	names = []string{"a", "b"}
 	i.resolve()
-	want(t, i, stands{token: 1}, stands{})
-	write(t, file, "a 1\nb 2\n")
+	want(t, i, stands{token: 1}, stands{token: 2}) // as when it was wanted last
+	write(t, file, "a 1\nb 3\n")
 	if !i.look() {
 		t.Error("the good file is no news")
 	}
-	want(t, i, stands{token: 1}, stands{token: 2})
+	want(t, i, stands{token: 1}, stands{token: 3, was: 2})
+}
+
+func TestAListThatIsMuchShorterIsTakenOnceSomebodySaysSo(t *testing.T) {
+	t.Parallel()
+	i, log := follow(t, nil, "a 1\nb 2\nc 3\nd 4\ne 5\nf 6\n")
+	write(t, i.o.File, "a 7\nb 8\n")
+	if i.look() || !strings.Contains(log.String(), "a reload takes it") {
+		t.Fatalf("it was taken by itself, or nothing was said: %s", log)
+	}
+	i.Take()
+	if !i.others.Swap(false) || !i.resolve() {
+		t.Fatal("it was not taken")
+	}
+	want(t, i, stands{token: 7}, stands{token: 8})
+	write(t, i.o.File, "")
+	if i.look() {
+		t.Error("the next one was taken by itself, too")
+	}
 }
 
 func TestANameThatGoesAndComesBackAsAnotherIsKnown(t *testing.T) {
