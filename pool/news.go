@@ -9,6 +9,7 @@ import (
 	"feedmux/internal/ledger"
 	"feedmux/internal/slots"
 	"feedmux/internal/topic"
+	"feedmux/shard"
 )
 
 // onNews takes what a conn tells.
@@ -23,6 +24,12 @@ func (p *Pool) onNews(news slots.News, now time.Time) {
 			result = string(n.Cause)
 		}
 		p.counters.Dials[result]++
+	case slots.HandOverFailed:
+		args := p.about(n.Slot, "cause", n.Cause, "retry_in", n.Again.Sub(now).Round(time.Millisecond))
+		if n.Err != nil {
+			args = append(args, "error", n.Err)
+		}
+		p.opts.Log.Warn("a hand-over failed: the connection that serves goes on", args...)
 	case slots.LifeEnded:
 		if !n.GoesOn {
 			p.counters.Disconnects[n.Cause]++
@@ -40,6 +47,9 @@ func (p *Pool) onNews(news slots.News, now time.Time) {
 		f := reduced{capacity: n.Capacity, life: n.Life}
 		if n.Life > p.slots[n.Slot].Life {
 			f.guess = now
+		}
+		if most := p.settings.TopicsPerConnection; f.capacity < most && f.capacity != p.full[n.Slot].capacity {
+			p.opts.Log.Warn("slot takes fewer topics than it may have", p.about(n.Slot, "capacity", f.capacity, "configured", most)...)
 		}
 		p.full[n.Slot] = f
 		p.assignSoon(now)
@@ -59,8 +69,13 @@ func (p *Pool) onNews(news slots.News, now time.Time) {
 	}
 }
 
+// about is what a line of the log says of a slot, before more.
+func (p *Pool) about(slot shard.Slot, more ...any) []any {
+	return append([]any{"feed", p.opts.Conn.Feed, "slot", int(slot), "life", p.slots[slot].Life}, more...)
+}
+
 func (p *Pool) onSlot(n slots.StateNews) {
-	s := &p.slots[n.Slot]
+	s, text := &p.slots[n.Slot], "slot is "+n.State.String()
 	if n.State != slots.Live || n.Life != s.Life {
 		p.fed(s, n.At)
 	}
@@ -69,6 +84,8 @@ func (p *Pool) onSlot(n slots.StateNews) {
 	}
 	if n.State != s.State || n.Life != s.Life {
 		s.Since = n.At
+	} else {
+		text += ", but not all is well"
 	}
 	s.State, s.Life, s.NextDial = n.State, n.Life, n.NextDial
 	if n.State == slots.Waiting || n.State == slots.Closed || n.State == slots.Parked || n.Err != nil {
@@ -99,7 +116,7 @@ func (p *Pool) onSlot(n slots.StateNews) {
 	if n.State == slots.Parked {
 		attrs = append(attrs, slog.String("until", "the credential changes"))
 	}
-	p.opts.Log.LogAttrs(context.Background(), level, "slot is "+n.State.String(), attrs...)
+	p.opts.Log.LogAttrs(context.Background(), level, text, attrs...)
 	p.ledger.NotifyFeed(&ledger.FeedNotice{
 		Feed: p.opts.Conn.Feed, Slot: n.Slot, Life: n.Life, State: n.State, Cause: n.Cause, At: n.At.UTC(),
 	})
@@ -127,7 +144,7 @@ func (p *Pool) onTopics(n slots.TopicNews, now time.Time) {
 			}
 			p.ledger.RefuseForNow(r, n.Reason, n.At)
 			if p.refusals == 0 {
-				p.refusal = []any{"first", t.Name, "reason", n.Reason, "slot", int(n.Slot)}
+				p.refusal = []any{"first", t.Name, "reason", n.Reason, "first_slot", int(n.Slot)}
 			}
 			p.refusals++
 			refused = true

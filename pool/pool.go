@@ -55,6 +55,7 @@ type Pool struct {
 	odd        map[string]uint64 // odd events that were logged, by kind
 	oddAt      time.Time         // when to look for more of them
 	short      bool              // it was announced that topics have no place
+	readiness  readiness         // as it was logged
 	ending     bool
 	endedAt    time.Time
 }
@@ -202,7 +203,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	if p.watches != nil {
 		p.watchAt = begin.Add(watchEvery)
 	}
-	p.oddAt = begin.Add(oddEvery)
+	p.oddAt, p.readiness.since = begin.Add(oddEvery), begin
 	timer := time.NewTimer(time.Until(p.onTime(begin)))
 	defer timer.Stop()
 	done := ctx.Done()
@@ -277,7 +278,7 @@ func (p *Pool) onTime(now time.Time) time.Time {
 	if !p.assignAt.IsZero() {
 		turnAt = time.Time{} // it waits for that
 	}
-	for _, t := range []time.Time{next, gainAt, p.assignAt, turnAt, p.watchAt, p.oddAt, p.ledger.Announce(now)} {
+	for _, t := range []time.Time{next, gainAt, p.assignAt, turnAt, p.watchAt, p.oddAt, p.ledger.Announce(now), p.sayReady(now)} {
 		if !t.IsZero() && t.Before(wake) {
 			wake = t
 		}

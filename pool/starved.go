@@ -86,7 +86,7 @@ func (p *Pool) lookForStarved(now time.Time) {
 		if quiet := p.watches[i].quiet(); quiet > 0 && s.Starved.IsZero() && p.starves(i, quiet) {
 			s.Starved = now.Add(-time.Duration(quiet) * watchEvery)
 			p.opts.Log.Warn("slot is starved: nothing comes, while the others are as busy as ever",
-				"feed", p.opts.Conn.Feed, "slot", i, "life", s.Life, "since", s.Starved)
+				p.about(s.Slot, "cause", cause.Starved, "since", s.Starved)...)
 			p.sayStarved(s, ledger.GapOpen, now)
 		}
 	}
@@ -114,8 +114,8 @@ func (p *Pool) fed(s *SlotStatus, now time.Time) {
 	if s.Starved.IsZero() {
 		return
 	}
-	p.opts.Log.Info("slot is not starved any more", "feed", p.opts.Conn.Feed, "slot", int(s.Slot), "life", s.Life,
-		"lasted", now.Sub(s.Starved).Round(time.Second))
+	p.opts.Log.Info("slot is not starved any more",
+		p.about(s.Slot, "cause", cause.Starved, "lasted", now.Sub(s.Starved).Round(time.Second))...)
 	p.sayStarved(s, ledger.GapClosed, now)
 	s.Starved = time.Time{}
 }

@@ -11,14 +11,15 @@ import (
 	"feedmux/internal/slots"
 )
 
-// What upstreams say, and how odd their events are, sets the rate of neither notices nor log.
+// What upstreams say, and how odd their events are, sets the rate of neither notices nor log: who made the log bounds each
+// kind of its lines, and counts what it leaves out.
 const (
 	wordsEvery = time.Second // of a slot, after the first few
 	wordsBurst = 5
 	oddEvery   = time.Minute
 )
 
-// words bounds what is told of an upstream's words on one slot.
+// words bounds the notices of an upstream's words on one slot.
 type words struct {
 	limit    *rate.Limiter // nil before the first
 	withheld int           // since the last that were told
@@ -26,6 +27,12 @@ type words struct {
 
 // onWords tells what the upstream says to people.
 func (p *Pool) onWords(n slots.WordsNews) {
+	level := slog.LevelInfo
+	if n.Kind == "error" { // nobody else's word for it is known
+		level = slog.LevelWarn
+	}
+	p.opts.Log.Log(context.Background(), level, "the upstream says", "feed", p.opts.Conn.Feed, "slot", int(n.Slot),
+		"life", n.Life, "kind", n.Kind, "text", n.Text)
 	w := &p.words[n.Slot]
 	if w.limit == nil {
 		w.limit = rate.NewLimiter(rate.Every(wordsEvery), wordsBurst)
@@ -34,12 +41,6 @@ func (p *Pool) onWords(n slots.WordsNews) {
 		w.withheld++
 		return
 	}
-	level := slog.LevelInfo
-	if n.Kind == "error" { // nobody else's word for it is known
-		level = slog.LevelWarn
-	}
-	p.opts.Log.Log(context.Background(), level, "the upstream says", "feed", p.opts.Conn.Feed, "slot", int(n.Slot),
-		"life", n.Life, "kind", n.Kind, "text", n.Text, "withheld", w.withheld)
 	p.ledger.NotifyFeed(&ledger.UpstreamNotice{
 		Feed: p.opts.Conn.Feed, Slot: n.Slot, Life: n.Life, Kind: n.Kind, Text: n.Text, Withheld: w.withheld, At: n.At.UTC(),
 	})

@@ -58,7 +58,7 @@ topics = ["raid.1"]
 			t.Fatalf("word %d was %q, want %q", i+1, got, want)
 		}
 	}
-	// A hang-up is answered in the log; unanswered it would end the process, and this test with it.
+	// A hang-up is a reload; unanswered it would end the process, and this test with it.
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ topics = ["raid.1"]
 		t.Errorf("exit %d", code)
 	}
 	if log := errs.String(); !strings.Contains(log, "msg=ended") || strings.Contains(log, "level=ERROR") ||
-		!strings.Contains(log, "SIGHUP: there is no reload yet") {
+		!strings.Contains(log, "msg=reloaded by=SIGHUP") {
 		t.Errorf("log:\n%s", log)
 	}
 }

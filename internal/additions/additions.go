@@ -81,9 +81,15 @@ func same(a, b config.Topic) bool {
 	return a.Priority == b.Priority && reflect.DeepEqual(a.Options, b.Options)
 }
 
-// Good is the largest part of l, found by halves, that check has nothing against, and what was left out, each with its error.
+// Bad is a topic that cannot be wanted, and why.
+type Bad struct {
+	Topic string
+	Err   error
+}
+
+// Good is the largest part of l, found by halves, that check has nothing against, and what was left out, each with why.
 // A list of which all is good costs one check.
-func (l List) Good(check func(List) error) (good List, bad []error) {
+func (l List) Good(check func(List) error) (good List, bad []Bad) {
 	var try func(part List)
 	try = func(part List) {
 		if len(part) == 0 {
@@ -94,7 +100,7 @@ func (l List) Good(check func(List) error) (good List, bad []error) {
 		case err == nil:
 			good = append(good, part...)
 		case len(part) == 1:
-			bad = append(bad, fmt.Errorf("%s: %w", part[0].Name, err))
+			bad = append(bad, Bad{part[0].Name, err})
 		default:
 			try(part[:len(part)/2])
 			try(part[len(part)/2:])

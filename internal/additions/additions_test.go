@@ -70,7 +70,7 @@ func TestWhatIsBadIsLeftOutAndTheRestStays(t *testing.T) {
 		}
 		return nil
 	})
-	if names(good) != "a b d e f g" || len(bad) != 2 || bad[0].Error() != "c: no" {
+	if names(good) != "a b d e f g" || len(bad) != 2 || bad[0].Topic != "c" || bad[0].Err.Error() != "no" {
 		t.Errorf("good: %s; bad: %v", names(good), bad)
 	}
 	if checks > 13 {

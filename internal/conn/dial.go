@@ -247,6 +247,9 @@ func (c *Conn) onDialFailed(ctx context.Context, d dialled) {
 	retryAt := c.afterFailure(now)
 	if a.handOver { // the other life still serves, or its end says what comes next
 		c.moveAt = retryAt
+		if !canceled {
+			c.up <- slots.HandOverFailed{Slot: c.slot, Cause: why, Err: d.err, Again: retryAt}
+		}
 		return
 	}
 	c.retryAt = retryAt

@@ -44,7 +44,7 @@ func (c *Conn) onEnded(ctx context.Context, e reader.Ended) {
 	switch l {
 	case c.next:
 		l.Seat.Leave(end)
-		c.abandon(l, e, why, end)
+		c.abandon(l, e, why, err, end)
 	case c.last:
 		l.Seat.Leave(end)
 		c.release(l, e, why, end)

@@ -161,7 +161,7 @@ func (c *Conn) inherit() {
 
 // abandon ends a hand-over whose new life has ended. While the old one serves on it brings what was held back; once it ends,
 // nobody does.
-func (c *Conn) abandon(l *life.Life, e reader.Ended, why cause.Cause, end account.End) {
+func (c *Conn) abandon(l *life.Life, e reader.Ended, why cause.Cause, err error, end account.End) {
 	c.next = nil
 	c.up <- slots.LifeEnded{Slot: c.slot, Life: l.Number, LastFrame: e.LastFrame, Cause: why, Replaced: true, Alone: l.Ceded}
 	if c.life.Ending != "" {
@@ -173,6 +173,9 @@ func (c *Conn) abandon(l *life.Life, e reader.Ended, why cause.Cause, end accoun
 	}
 	c.settleBackoff(end)
 	c.moveAt = c.afterFailure(time.Now())
+	if c.left == nil && why != cause.Drain {
+		c.up <- slots.HandOverFailed{Slot: c.slot, Cause: why, Err: err, Again: c.moveAt}
+	}
 }
 
 // cede makes topics the new life's alone that it has confirmed and the old one has not: they would be held back for as long

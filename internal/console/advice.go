@@ -17,6 +17,7 @@ const (
 	aboutHTTP     = "403 or 429 in a loop"
 	aboutTwice    = "Something else uses the same account"
 	aboutQuiet    = "Connected, but no events"
+	aboutSilence  = "Silent drops"
 	aboutMany     = "Too many topics"
 	aboutRefused  = "Topics are refused"
 	aboutNATS     = "NATS is away"
@@ -27,7 +28,7 @@ const (
 // Sections lists the headings that pages refer to, so that a test can look for them in docs/troubleshooting.md.
 func Sections() []string {
 	return []string{
-		aboutSecrets, aboutPings, aboutIdle, aboutResets, aboutTLS, aboutReaching, aboutHTTP, aboutTwice, aboutQuiet,
+		aboutSecrets, aboutPings, aboutIdle, aboutResets, aboutTLS, aboutReaching, aboutHTTP, aboutTwice, aboutQuiet, aboutSilence,
 		aboutMany, aboutRefused, aboutNATS, aboutDrops, aboutStuck,
 	}
 }

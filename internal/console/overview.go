@@ -193,6 +193,9 @@ func (p *page) sentence(f *Feed) (tone, string) {
 	case topics.Refused > 0:
 		return wary, fmt.Sprintf("%s confirmed, the others were refused", of)
 	}
+	if topics.Wanted == 1 {
+		return good, "its topic is confirmed"
+	}
 	return good, fmt.Sprintf("all %s confirmed", Counted(topics.Wanted, "topic"))
 }
 
@@ -289,11 +292,15 @@ func (p *page) advices(f *Feed) (list []advice) {
 		}
 	}
 	for _, s := range f.Slots {
-		if a, known := about(s.LastCause); known && s.State != "live" && s.State != "closed" {
+		why := s.LastCause
+		if why == "auth" && s.State != "parked" { // there is no credential that could change
+			why = "http_4xx"
+		}
+		if a, known := about(why); known && s.State != "live" && s.State != "closed" {
 			add(a)
 		}
 		if !s.Starved.IsZero() {
-			add(advice{"a slot is quiet while the others speak: try \"feedmux renew " + f.Feed + "\"", aboutQuiet})
+			add(advice{"a slot is quiet while the others speak: try \"feedmux renew " + f.Feed + "\"", aboutSilence})
 		}
 	}
 	switch {

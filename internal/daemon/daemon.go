@@ -14,10 +14,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"feedmux/internal/additions"
 	"feedmux/internal/config"
 	"feedmux/internal/control"
 	"feedmux/internal/control/local"
+	"feedmux/internal/daemon/accounts"
 	"feedmux/internal/daemon/dialect"
+	"feedmux/internal/daemon/shelf"
 	"feedmux/internal/embedded"
 	"feedmux/internal/history"
 	"feedmux/internal/natslogin"
@@ -52,8 +55,9 @@ type Daemon struct {
 	Options
 	started  time.Time
 	state    *state.Dir
-	accounts accounts         // whoever is in the gate may use them
+	accounts accounts.All     // whoever is in the gate may use them
 	embedded *embedded.Server // nil with an external NATS
+	roots    []string         // of the subjects that its guests may read
 	http     net.Listener     // nil where it is off
 	socket   *local.Socket
 	core     *sink.Core
@@ -72,7 +76,7 @@ type Daemon struct {
 
 // New makes everything and opens what others connect to, but runs nothing yet. On an error nothing is left open.
 func New(o Options) (d *Daemon, err error) {
-	d = &Daemon{Options: o, started: time.Now(), accounts: make(accounts), failed: make(chan error, 1), gate: newGate()}
+	d = &Daemon{Options: o, started: time.Now(), accounts: make(accounts.All), failed: make(chan error, 1), gate: newGate()}
 	d.reloaded.Store(&reloaded{good: true, at: d.started})
 	d.ready.Store(&o.Config.HTTP.Ready)
 	d.waits.Store(new([]local.ChangeLine))
@@ -96,13 +100,12 @@ func New(o Options) (d *Daemon, err error) {
 	if err = d.startNATS(); err != nil {
 		return d, err
 	}
-	now, err := d.withAdded(o.Config)
-	if err != nil {
+	d.counting = counting{loaded: o.Config, added: make(map[string]additions.List)}
+	if d.counting.now, err = d.withAdded(o.Config); err != nil {
 		return d, err
 	}
-	d.counting = counting{loaded: o.Config, now: now}
-	for _, f := range now.Feeds {
-		feed, err := d.newFeed(f)
+	for _, f := range d.counting.now.Feeds {
+		feed, err := d.newFeed(f, shelf.Last(d.state, f.Name, d.Log))
 		if err != nil {
 			return d, fmt.Errorf("feed %s: %w", f.Name, err)
 		}
@@ -153,7 +156,7 @@ func (d *Daemon) Stats() sink.Stats { return d.core.Stats() }
 // Status asks each feed's pool.
 func (d *Daemon) Status(ctx context.Context) (list []pool.Status, err error) {
 	for _, f := range d.feeds.all() {
-		s, err := f.pool.Status(ctx, false)
+		s, err := f.status(ctx, false)
 		if err != nil {
 			return nil, err
 		}
@@ -174,13 +177,17 @@ func (d *Daemon) startNATS() error {
 		}
 		o.URL, o.Connect = login.URL, login.Options(d.Log)
 	} else {
-		roots, err := d.subjectRoots()
-		if err != nil {
-			return err
+		for _, f := range d.Config.Feeds {
+			root, err := d.rootOf(f)
+			if err != nil {
+				return err
+			}
+			d.roots = append(d.roots, root)
 		}
 		store := cmp.Or(c.Embedded.StoreDir, filepath.Join(d.Dir, "nats"))
+		var err error
 		d.embedded, err = embedded.Start(embedded.Options{
-			Listen: c.Embedded.Listen, StoreDir: store, Roots: roots, Log: d.Log,
+			Listen: c.Embedded.Listen, StoreDir: store, Roots: d.roots, Log: d.Log,
 		})
 		if err != nil {
 			return fmt.Errorf("nats.embedded: %w", err)
@@ -188,20 +195,14 @@ func (d *Daemon) startNATS() error {
 		o.URL, o.Connect = "", d.embedded.Connect()
 	}
 	d.core = sink.NewCore(o)
-	d.restoreNotices()
+	d.core.Restore(shelf.Notices(d.state, d.Log))
 	return nil
 }
 
-// subjectRoots are the first tokens of all subjects that feeds publish on.
-func (d *Daemon) subjectRoots() (roots []string, err error) {
-	for _, f := range d.Config.Feeds {
-		s, err := d.Dialects[f.Protocol].SubjectsOf(f)
-		if err != nil {
-			return nil, err
-		}
-		roots = append(roots, s.Template().Root())
-	}
-	return roots, nil
+// rootOf is the first token of all subjects that f publishes on.
+func (d *Daemon) rootOf(f *config.Feed) (string, error) {
+	s, err := d.Dialects[f.Protocol].SubjectsOf(f)
+	return s.Template().Root(), err
 }
 
 func seed() uint64 {
@@ -228,15 +229,14 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	var stopFeeding context.CancelFunc
 	d.feeding, stopFeeding = context.WithCancel(ctx)
 	defer stopFeeding()
-	d.gate.enter(context.WithoutCancel(ctx)) // it is free: nothing else runs yet
 	for _, f := range d.feeds.all() {
 		d.start(f)
 	}
-	d.gate.leave()
+	d.gate.leave() // nobody has changed anything before
 	d.serve(serving, &others)
 	others.Go(func() { d.history.Run(d.feeding) })
-	keeper := d.newKeeper()
-	others.Go(func() { keeper.run(d.feeding) })
+	keeper := shelf.NewKeeper(shelf.Options{Dir: d.state, Core: d.core, Feeds: d.keptFeeds, Log: d.Log})
+	others.Go(func() { keeper.Run(d.feeding) })
 	ready()
 
 	var failure error
@@ -249,13 +249,16 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	d.counting.ends = true
 	d.gate.leave()
 	for _, f := range d.feeds.all() {
+		f.watching.Wait()
 		f.running.Wait()
 	}
 	stopPublishing()
 	stopServing()
 	others.Wait()
-	keeper.keep(context.WithoutCancel(ctx), true) // exact, now that the pools have ended
-	d.keepPositions()
+	keeper.End(context.WithoutCancel(ctx))
+	for _, f := range d.feeds.all() {
+		f.keepPosition(d.Log) // NATS has had its chance to take what was handed to it
+	}
 	select {
 	case err := <-d.failed:
 		failure = errors.Join(failure, err)
@@ -295,7 +298,7 @@ func (d *Daemon) Turning(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, turnWithin)
 	defer cancel()
 	for _, f := range d.feeds.all() {
-		if _, err := f.pool.Status(ctx, false); err != nil {
+		if _, err := f.status(ctx, false); err != nil && !errors.Is(err, errOver) {
 			return fmt.Errorf("the loop of feed %s does not turn: %w", f.name, err)
 		}
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -15,15 +16,16 @@ import (
 	"feedmux/internal/conn"
 	"feedmux/internal/credential"
 	"feedmux/internal/daemon/dialect"
+	"feedmux/internal/daemon/expiry"
+	"feedmux/internal/daemon/network"
+	"feedmux/internal/daemon/shelf"
 	"feedmux/internal/protocol"
 	"feedmux/internal/resume"
 	"feedmux/internal/secret"
-	"feedmux/internal/subject"
 	"feedmux/internal/tally"
 	"feedmux/internal/topic"
 	"feedmux/internal/topicfile"
 	"feedmux/pool"
-	"feedmux/shard"
 )
 
 // feed is one upstream and what belongs to it.
@@ -35,21 +37,26 @@ type feed struct {
 	share  *account.Share
 	source dialect.Source
 	secret *secret.Secret // nil: it has none
-	expiry *expiry        // nil: nobody knows when the secret dies
+	expiry *expiry.Expiry // nil: nobody knows when the secret dies
 	stream *resume.Stream // nil: its upstream keeps nothing
-	way    *way           // how the stream asks; nil: there is none
+	way    *network.Way   // how the stream asks; nil: there is none
 
 	// Whoever is in the gate may use it.
 	config   *config.Feed // what counts now
 	unfollow func()       // follows the file of topics no more
-	end      func()       // stops all that runs
+	unwatch  func()       // looks at nothing that may change any more, but for that file
+	end      func()       // ends all that runs
 
-	file    atomic.Pointer[topicfile.Follower[config.Topic]] // nil: there is no file of topics
-	running sync.WaitGroup
+	file     atomic.Pointer[topicfile.Follower[config.Topic]] // nil: there is no file of topics
+	watching sync.WaitGroup
+	running  sync.WaitGroup
+	life     context.Context // ends with the pool's loop
+	over     func()          // ends it
 }
 
-// newFeed makes a feed of what counts. Its configuration was checked.
-func (d *Daemon) newFeed(f *config.Feed) (made *feed, err error) {
+// newFeed makes a feed of what counts. Its configuration was checked. last is what the run before left of it; nil: nothing
+// that is to be told.
+func (d *Daemon) newFeed(f *config.Feed, last *pool.Snapshot) (made *feed, err error) {
 	of, ok := d.Dialects[f.Protocol]
 	if !ok {
 		return nil, fmt.Errorf("protocol %q is not known", f.Protocol)
@@ -62,12 +69,11 @@ func (d *Daemon) newFeed(f *config.Feed) (made *feed, err error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := settingsOf(f)
-	if err != nil {
-		return nil, err
+	made = &feed{
+		name: f.Name, began: f, config: f, secret: secretOf(f, d.Log), unfollow: func() {},
 	}
-	made = &feed{name: f.Name, began: f, config: f, secret: secretOf(f, d.Log), unfollow: func() {}, end: func() {}}
-	if made.source, err = of.SourceOf(f, kept{d.state, stateFile("names", f.Name)}, d.Log.With("feed", f.Name)); err != nil {
+	made.life, made.over = context.WithCancel(context.Background())
+	if made.source, err = of.SourceOf(f, shelf.Value{Dir: d.state, Kind: "names", Name: f.Name}, d.Log.With("feed", f.Name)); err != nil {
 		return nil, err
 	}
 	p, err := of.New(f, made.secret)
@@ -75,13 +81,20 @@ func (d *Daemon) newFeed(f *config.Feed) (made *feed, err error) {
 		return nil, err
 	}
 	made.limits = p.Limits()
-	settings.Conn.Backoff = backoffOf(f, made.limits)
-	if made.share, err = d.accounts.share(f, made.limits, d.state, d.Log); err != nil {
+	settings, err := settingsOf(f, made.limits)
+	if err != nil {
 		return nil, err
 	}
+	a := accountOf(f)
+	a.Backoff, a.Seed, a.Journal = settings.Conn.Backoff, seed(), shelf.NewJournal(f.Account, d.state, d.Log)
+	share, err := d.accounts.Share(f.Name, f.Limits.Connections, a)
+	if err != nil {
+		return nil, err
+	}
+	made.share = share
 	defer func() {
 		if err != nil {
-			d.accounts.part(made.share)
+			d.accounts.Part(share)
 		}
 	}()
 	var known *credential.Credential
@@ -91,11 +104,11 @@ func (d *Daemon) newFeed(f *config.Feed) (made *feed, err error) {
 	if of.TokenDies != nil {
 		dies := func(after time.Time) time.Time { return of.TokenDies(f, after) }
 		if !dies(d.started).IsZero() {
-			made.expiry = newExpiry(f.Name, madeAt(f), f.Auth.RefreshBefore, dies, d.Log)
+			made.expiry = expiry.New(f.Name, expiry.MadeAt(f), f.Auth.RefreshBefore, dies, d.Log)
 		}
 	}
 	sink := d.core.Feed(f.Name)
-	branch := brancher(p, subjects, sink)
+	branch := subjects.Brancher(p, sink)
 	o := conn.Options{
 		Feed:        f.Name,
 		Protocol:    p,
@@ -108,10 +121,10 @@ func (d *Daemon) newFeed(f *config.Feed) (made *feed, err error) {
 	}
 	if r, ok := p.(protocol.Resumer); ok {
 		o.Tally = new(tally.Counter)
-		at := positions{d.state, f.Name, of.ScopeOf(f)}
-		at.tellOthers(d.Log)
-		made.way = new(way)
-		made.way.use(transport(f, settings))
+		at := shelf.Positions{Dir: d.state, Feed: f.Name, Scope: of.ScopeOf(f)}
+		at.TellOthers(d.Log)
+		made.way = new(network.Way)
+		made.way.Use(network.Transport(f, settings.Conn))
 		made.stream = resume.New(resume.Options{
 			Feed:      f.Name,
 			Protocol:  r,
@@ -132,25 +145,34 @@ func (d *Daemon) newFeed(f *config.Feed) (made *feed, err error) {
 		Sink:                sink,
 		Log:                 d.Log,
 		Subject:             subjects.Topic,
-		NoticeSubject:       noticeSubject(f.Name),
+		NoticeSubject:       dialect.NoticeSubject(f.Name),
 		Note:                of.Note,
 		TopicsPerConnection: settings.TopicsPerConnection,
 		Placement:           settings.Placement,
 		Overflow:            overflow,
 		Dwell:               settings.Dwell,
-		Last:                d.lastSnapshot(f.Name),
+		Last:                last,
 	})
 	if err != nil {
 		d.core.Forget(f.Name)
-		return made, err
+		return nil, err
 	}
 	made.pool.Want(made.source.Wanted())
 	return made, nil
 }
 
-// begin makes a feed and starts it, while others run.
+// begin makes a feed and starts it, while others run. What an earlier run of it left is nothing that anybody waited for.
 func (d *Daemon) begin(f *config.Feed) error {
-	made, err := d.newFeed(f)
+	if d.embedded != nil {
+		root, err := d.rootOf(f)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(d.roots, root) {
+			return fmt.Errorf("nobody may read %s.> on the embedded NATS server, which was told of its subjects at the start", root)
+		}
+	}
+	made, err := d.newFeed(f, nil)
 	if err != nil {
 		return err
 	}
@@ -161,24 +183,87 @@ func (d *Daemon) begin(f *config.Feed) error {
 
 // start starts what belongs to a feed, until Run ends or stop is called.
 func (d *Daemon) start(f *feed) {
-	ctx, end := context.WithCancel(d.feeding)
-	f.end = end
-	f.watch(ctx, d.Log)
-	d.follow(ctx, f)
+	var running, watching context.Context
+	running, f.end = context.WithCancel(d.feeding)
+	watching, f.unwatch = context.WithCancel(running)
+	f.watch(watching, d.Log)
+	d.follow(f)
 	f.running.Go(func() {
-		if err := f.pool.Run(ctx); err != nil {
+		defer f.over()
+		if err := f.pool.Run(running); err != nil {
 			d.fail(fmt.Errorf("feed %s: %w", f.name, err))
 		}
 	})
 }
 
-// stop ends a feed while others run, and forgets it: its account keeps its places until they are free, and its dials.
-func (d *Daemon) stop(f *feed) {
-	f.end()
-	f.running.Wait()
-	d.core.Forget(f.name)
-	d.accounts.part(f.share)
-	d.feeds.set(slices.DeleteFunc(d.feeds.all(), func(g *feed) bool { return g == f }))
+// stop ends feeds while others run, and forgets them: their accounts keep their places until they are free, and their dials.
+// Nobody asks them anything any more; their topics are told to be removed.
+func (d *Daemon) stop(gone []*feed) {
+	d.feeds.set(slices.DeleteFunc(d.feeds.all(), func(f *feed) bool { return slices.Contains(gone, f) }))
+	var ending sync.WaitGroup
+	for _, f := range gone {
+		ending.Go(func() {
+			f.unfollow()
+			f.unwatch()
+			f.watching.Wait()
+			f.wantNothing(d.feeding)
+			f.end()
+			f.running.Wait()
+			f.keepPosition(d.Log)
+		})
+	}
+	ending.Wait()
+	for _, f := range gone {
+		d.core.Forget(f.name)
+		d.accounts.Part(f.share)
+	}
+}
+
+// wantNothing takes every topic back, so that each is told to be removed and no gap stays open. It waits until that is done,
+// for as long as a loop may take to answer.
+func (f *feed) wantNothing(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, turnWithin)
+	defer cancel()
+	f.pool.Want(nil)
+	for {
+		if s, err := f.status(ctx, false); err != nil || s.Topics.Wanted == 0 {
+			return
+		}
+	}
+}
+
+// errOver says that a feed's pool has ended, so that nobody can ask it anything.
+var errOver = errors.New("it has ended")
+
+// ask has its caller's question asked of the feed's pool, for no longer than that runs.
+func (f *feed) ask(ctx context.Context, question func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(f.life, cancel)()
+	err := question(ctx)
+	if err != nil && f.life.Err() != nil {
+		return errOver
+	}
+	return err
+}
+
+// status asks the feed's pool.
+func (f *feed) status(ctx context.Context, ledger bool) (s pool.Status, err error) {
+	err = f.ask(ctx, func(ctx context.Context) (err error) {
+		s, err = f.pool.Status(ctx, ledger)
+		return err
+	})
+	return s, err
+}
+
+// keepPosition saves how far NATS has what the upstream keeps. It is called when the pool has ended.
+func (f *feed) keepPosition(log *slog.Logger) {
+	if f.stream == nil {
+		return
+	}
+	if err := f.stream.KeepPosition(); err != nil {
+		log.Warn("the next run will repeat some events", "feed", f.name, "error", err)
+	}
 }
 
 // want lets f want what a configuration says, which was checked.
@@ -188,36 +273,13 @@ func (f *feed) want(c *config.Feed) {
 	f.pool.Want(f.source.Wanted())
 }
 
-// brancher makes the forms of topics for what their events bring.
-func brancher(p protocol.Protocol, subjects dialect.Subjects, sink pool.Sink) func(*topic.Topic, [][]byte) (*topic.Topic, error) {
-	asides := make(map[shard.Topic]bool)
-	if n, ok := p.(protocol.Narrator); ok {
-		for _, name := range n.Asides() {
-			asides[name] = true
-		}
-	}
-	return func(t *topic.Topic, values [][]byte) (*topic.Topic, error) {
-		subject := subjects.Event
-		if asides[t.Name] {
-			subject = subjects.Aside
-		}
-		to, err := subject(t.Name, values)
-		if err != nil {
-			return nil, err
-		}
-		form := t.Form(t.Options, to)
-		sink.Topic(form)
-		return form, nil
-	}
-}
-
 // watch looks, until ctx ends, at what of the feed may change.
 func (f *feed) watch(ctx context.Context, log *slog.Logger) {
 	// The secret first: a command that gives it has more time there than a dial has.
 	f.watchSecret(ctx, log)
-	f.running.Go(func() { f.source.Watch(ctx, func() { f.pool.Want(f.source.Wanted()) }) })
+	f.watching.Go(func() { f.source.Watch(ctx, func() { f.pool.Want(f.source.Wanted()) }) })
 	if f.expiry != nil {
-		f.running.Go(func() { f.expiry.run(ctx) })
+		f.watching.Go(func() { f.expiry.Run(ctx) })
 	}
 }
 
@@ -225,27 +287,13 @@ func (f *feed) watchSecret(ctx context.Context, log *slog.Logger) {
 	if f.secret == nil {
 		return
 	}
-	f.running.Go(func() {
+	f.watching.Go(func() {
 		f.secret.Watch(ctx, func() {
 			log.Info("the secret has changed", "feed", f.name)
 			if f.expiry != nil {
-				f.expiry.renewed()
+				f.expiry.Renewed()
 			}
 			f.pool.CredentialChanged()
 		})
 	})
-}
-
-// noticeSubject gives the subjects of a feed's notices. It cannot fail for a topic whose own subject is good.
-func noticeSubject(feed string) func(pool.NoticeKind, shard.Topic) string {
-	return func(kind pool.NoticeKind, t shard.Topic) string {
-		if kind == pool.NoticeFeed {
-			return subject.FeedNotice(feed)
-		}
-		subject, err := subject.Notice(string(kind), feed, string(t))
-		if err != nil {
-			return ""
-		}
-		return subject
-	}
 }

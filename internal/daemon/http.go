@@ -2,16 +2,19 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"time"
 
 	"feedmux/internal/control"
 	"feedmux/internal/control/local"
+	"feedmux/internal/daemon/shelf"
 	"feedmux/internal/history"
 	"feedmux/internal/page"
 	"feedmux/internal/sink"
 	"feedmux/internal/sink/tap"
+	"feedmux/pool"
 	"feedmux/shard"
 )
 
@@ -39,7 +42,41 @@ func (d *Daemon) shown() *control.Options {
 
 func (d *Daemon) shownFeeds() (list []control.Feed) {
 	for _, f := range d.feeds.all() {
-		list = append(list, control.Feed{Name: f.name, Status: f.pool.Status, TokenDies: f.tokenDies})
+		list = append(list, d.shownFeed(f))
+	}
+	return list
+}
+
+// shownFeed is f. If it is taken away while somebody asks, there is nothing to be seen of it any more.
+func (d *Daemon) shownFeed(f *feed) control.Feed {
+	taken := func(err error) bool { return errors.Is(err, errOver) && d.feeding.Err() == nil }
+	return control.Feed{
+		Name: f.name,
+		Status: func(ctx context.Context, ledger bool) (pool.Status, error) {
+			s, err := f.status(ctx, ledger)
+			if taken(err) {
+				return pool.Status{Feed: f.name}, nil
+			}
+			return s, err
+		},
+		Topic: func(ctx context.Context, name shard.Topic) (line pool.TopicStatus, wanted bool, err error) {
+			err = f.ask(ctx, func(ctx context.Context) (err error) {
+				line, wanted, err = f.pool.Topic(ctx, name)
+				return err
+			})
+			if taken(err) {
+				return line, false, nil
+			}
+			return line, wanted, err
+		},
+		TokenDies: f.tokenDies,
+	}
+}
+
+// keptFeeds are those whose topics the next run is to know.
+func (d *Daemon) keptFeeds() (list []shelf.Feed) {
+	for _, f := range d.feeds.all() {
+		list = append(list, shelf.Feed{Name: f.name, Pool: f.pool})
 	}
 	return list
 }
@@ -52,7 +89,7 @@ func (f *feed) tokenDies() time.Time {
 		}
 	}
 	if f.expiry != nil {
-		return f.expiry.at()
+		return f.expiry.At()
 	}
 	return time.Time{}
 }
@@ -73,7 +110,7 @@ func (d *Daemon) notes() (list []string) {
 	return list
 }
 
-// answers are the handlers of HTTP and of the control socket.
+// handler answers over HTTP and on the control socket.
 func (d *Daemon) handler(o *control.Options) http.Handler {
 	o.Page = page.New(page.Options{Report: o.Report, Hour: d.history.Feed})
 	return control.Handler(*o)

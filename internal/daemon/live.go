@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"feedmux/internal/additions"
 	"feedmux/internal/config"
 )
 
@@ -36,28 +37,48 @@ func (f *feeds) set(list []*feed) {
 	f.list = list
 }
 
+// order gives the feeds the order that they have in a configuration.
+func (f *feeds) order(like []*config.Feed) {
+	at := make(map[string]int, len(like))
+	for i, c := range like {
+		at[c.Name] = i
+	}
+	list := f.all()
+	slices.SortStableFunc(list, func(a, b *feed) int { return at[a.name] - at[b.name] })
+	f.set(list)
+}
+
 // gate lets one in at a time who changes what counts, as long as their context lasts.
 type gate chan struct{}
 
-func newGate() gate { return make(gate, 1) }
+// newGate is one that somebody is in, who leaves it once there is something to change.
+func newGate() gate {
+	g := make(gate, 1)
+	g <- struct{}{}
+	return g
+}
 
 func (g gate) enter(ctx context.Context) error {
 	select {
 	case g <- struct{}{}:
-		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if err := ctx.Err(); err != nil { // both may have been open
+		g.leave()
+		return err
+	}
+	return nil
 }
 
 func (g gate) leave() { <-g }
 
 // counting is what counts of all that was read. Whoever is in the gate may use it.
 type counting struct {
-	loaded *config.Config // as the files said when they were read last, without run-time topics
-	now    *config.Config // what the feeds run by: what waits for a restart is as it was before
-	waits  []config.Change
-	ends   bool // nothing is changed any more
+	loaded *config.Config            // as the files said when they were read last, without run-time topics
+	now    *config.Config            // what the feeds run by: what waits for a restart is as it was before
+	added  map[string]additions.List // the run-time topics, by feed, as they are kept; those of feeds that are gone too
+	ends   bool                      // nothing is changed any more
 }
 
 // reloadedFeed is what counts of a feed after a reload: what it runs by, with all that need not wait for a restart. The

@@ -10,6 +10,8 @@ import (
 
 	"feedmux/internal/config"
 	"feedmux/internal/control/local"
+	"feedmux/internal/daemon/network"
+	"feedmux/internal/daemon/wants"
 	"feedmux/pool"
 )
 
@@ -20,6 +22,9 @@ func (d *Daemon) Reload(ctx context.Context, who string) (local.ReloadResult, er
 		return local.ReloadResult{}, err
 	}
 	defer d.gate.leave()
+	if d.Load == nil {
+		return local.ReloadResult{}, &local.Error{Kind: local.Conflict, Text: "this daemon was started without a configuration that it could read again"}
+	}
 	r, err := d.reload()
 	d.reloaded.Store(&reloaded{good: err == nil, at: time.Now()})
 	if err != nil {
@@ -39,11 +44,17 @@ type reloaded struct {
 	at   time.Time
 }
 
+// errBeside says that what was loaded is good, but not beside what goes on as it was.
+var errBeside = errors.New("with what waits for a restart, this would be wrong")
+
 // problemsOf is every line of what is wrong.
 func problemsOf(err error) (list []string) {
 	var problems config.Problems
 	if !errors.As(err, &problems) {
 		return []string{err.Error()}
+	}
+	if errors.Is(err, errBeside) {
+		list = append(list, errBeside.Error()+":")
 	}
 	for _, p := range problems {
 		list = append(list, p.String())
@@ -60,25 +71,23 @@ func (d *Daemon) reload() (r local.ReloadResult, err error) {
 	p := d.planReload(loaded)
 	now, err := d.withAdded(p.beside)
 	if err != nil {
-		return r, fmt.Errorf("beside what waits for a restart: %w", err)
+		return r, fmt.Errorf("%w: %w", errBeside, err)
 	}
 	settings := make(map[string]func(), len(now.Feeds))
 	for _, f := range d.feeds.all() {
 		if p.goes(f) {
 			continue
 		}
-		c := feedOf(now, f.name)
-		s, err := settingsOf(c)
+		c := wants.FeedOf(now, f.name)
+		s, err := settingsOf(c, f.limits)
 		if err != nil {
 			return r, fmt.Errorf("feed %s: %w", f.name, err)
 		}
-		s.Conn.Backoff = backoffOf(c, f.limits)
 		settings[f.name] = func() { d.apply(f, c, s) }
 	}
 
 	// From here on nothing fails but the beginning of a new feed, which then waits for a restart.
-	changes := config.Diff(d.counting.loaded, loaded)
-	for _, c := range changes {
+	for _, c := range config.Diff(d.counting.loaded, loaded) {
 		line := local.ChangeLine{Key: c.Key, Old: c.Old, New: c.New}
 		switch c.Reach {
 		case config.Now:
@@ -88,38 +97,54 @@ func (d *Daemon) reload() (r local.ReloadResult, err error) {
 		}
 	}
 	r.Held = d.heldFiles(loaded)
+	var gone []*feed
 	for _, f := range d.feeds.all() {
 		if p.goes(f) {
-			d.stop(f)
+			gone = append(gone, f)
 			continue
 		}
 		settings[f.name]()
 	}
-	d.counting.loaded, d.counting.now = loaded, now
+	d.stop(gone)
 	for _, c := range p.comes {
-		if err := d.begin(feedOf(now, c.Name)); err != nil {
+		if err := d.begin(wants.FeedOf(now, c.Name)); err != nil {
 			d.Log.Warn("a feed cannot begin without a restart", "feed", c.Name, "error", err)
 			r.Applied = slices.DeleteFunc(r.Applied, func(l local.ChangeLine) bool { return l.Key == "feed."+c.Name })
-			now.Feeds = slices.DeleteFunc(now.Feeds, func(f *config.Feed) bool { return f.Name == c.Name })
 			r.Restart = append(r.Restart, local.ChangeLine{Key: "feed." + c.Name, New: err.Error()})
+			now.Feeds = slices.DeleteFunc(now.Feeds, func(f *config.Feed) bool { return f.Name == c.Name })
 		}
 	}
-	if level := logLevel(loaded); d.Level != nil {
-		d.Level.Set(level)
+	d.counting.loaded, d.counting.now = loaded, now
+	d.feeds.order(now.Feeds)
+	if d.Level != nil {
+		d.Level.Set(logLevel(loaded))
 	}
 	d.ready.Store(&loaded.HTTP.Ready)
+	r.Restart = append(r.Restart, d.waitFor(loaded)...)
+	d.waits.Store(&r.Restart)
+	return r, nil
+}
+
+// waitFor is what is different from what the daemon, and each of its feeds, began with, and waits for a restart.
+func (d *Daemon) waitFor(loaded *config.Config) (list []local.ChangeLine) {
 	began := *d.Config
 	began.Feeds = nil
 	for _, f := range d.feeds.all() {
 		began.Feeds = append(began.Feeds, f.began)
 	}
-	for _, c := range config.Diff(&began, loaded) {
-		if c.Reach == config.Restart {
-			r.Restart = append(r.Restart, local.ChangeLine{Key: c.Key, Old: c.Old, New: c.New})
+	running := make(map[string]bool) // accounts that came with their feeds
+	for _, f := range d.feeds.all() {
+		if a := accountOf(f.config); d.accounts.Has(a) && f.config.Shared != nil {
+			running[f.config.Shared.Key] = true
 		}
 	}
-	d.waits.Store(&r.Restart)
-	return r, nil
+	for _, c := range config.Diff(&began, loaded) {
+		whole := c.Old == "" && running[c.Key]
+		if c.Reach == config.Restart && !whole {
+			list = append(list, local.ChangeLine{Key: c.Key, Old: c.Old, New: c.New})
+		}
+	}
+	return list
 }
 
 // plan is what a reload is to do with feeds.
@@ -155,16 +180,21 @@ func (d *Daemon) apply(f *feed, c *config.Feed, s pool.Settings) {
 		d.Log.Error("the settings of a feed cannot be used: it goes on with those that it has", "feed", f.name, "error", err)
 	}
 	if f.way != nil {
-		f.way.use(transport(c, s))
+		f.way.Use(network.Transport(c, s.Conn))
 	}
-	f.want(c)
+	if f.expiry != nil {
+		f.expiry.Before(c.Auth.RefreshBefore)
+	}
 	f.pool.Pardon()
+	f.want(c)
 	if f.secret != nil {
 		f.secret.Use(SecretSource(c), c.Auth.RefreshBefore)
 		f.secret.Reload()
 	}
 	if c.TopicsFile != file {
-		d.follow(d.feeding, f)
+		d.follow(f)
+	} else if follower := f.file.Load(); follower != nil {
+		follower.Taken()
 	}
 }
 

@@ -10,26 +10,17 @@ import (
 	"feedmux/internal/additions"
 	"feedmux/internal/config"
 	"feedmux/internal/control/local"
+	"feedmux/internal/daemon/shelf"
+	"feedmux/internal/daemon/wants"
 	"feedmux/internal/topicfile"
 	"feedmux/shard"
 )
 
-// merged is all that a feed is to want: what its configuration lists, then its file, then what was added.
-func (d *Daemon) merged(f *config.Feed, added additions.List) ([]config.Topic, error) {
-	return config.MergeTopics(d.LoadOptions.Protocols[f.Protocol], f.Listed, f.FromFile, added)
-}
-
-// withTopics is c in which a feed wants what it lists and what was added. An error is a config.Problems.
-func (d *Daemon) withTopics(c *config.Config, f *config.Feed, added additions.List) (*config.Config, error) {
-	topics, err := d.merged(f, added)
-	if err != nil {
-		return nil, err
-	}
-	return c.WithTopics(d.LoadOptions, map[string][]config.Topic{f.Name: topics})
-}
+// rules are what every configuration is checked against.
+func (d *Daemon) rules() wants.Rules { return wants.Rules(d.LoadOptions) }
 
 // withAdded is c with the run-time topics of all feeds; those that can no longer be wanted beside the others are left out and
-// said, but kept: the next configuration may have room for them. It fails where c is bad by itself.
+// said, but kept: another configuration may have room for them. It fails where c is bad by itself.
 func (d *Daemon) withAdded(c *config.Config) (*config.Config, error) {
 	all := make(map[string][]config.Topic, len(c.Feeds)) // what is named is checked by its protocol
 	for _, f := range c.Feeds {
@@ -40,34 +31,38 @@ func (d *Daemon) withAdded(c *config.Config) (*config.Config, error) {
 		return nil, err
 	}
 	for _, f := range c.Feeds {
-		_, bad := d.added(f.Name).Good(func(part additions.List) error {
-			with, err := d.withTopics(now, f, part)
-			if err == nil {
-				now = with
-			}
-			return err
-		})
-		for _, err := range bad {
-			d.Log.Warn("a run-time topic is left out", "feed", f.Name, "error", err)
+		var bad []additions.Bad
+		if now, bad, err = d.rules().WithGood(now, f, d.added(f.Name)); err != nil {
+			return nil, err
 		}
+		d.sayLeftOut(f.Name, bad)
 	}
 	return now, nil
 }
 
-// added are the run-time topics of a feed, as they were saved last.
+// sayLeftOut logs which run-time topics of a feed do not count, though they are kept.
+func (d *Daemon) sayLeftOut(feed string, bad []additions.Bad) {
+	if len(bad) > 0 {
+		d.Log.Warn("run-time topics are left out: they cannot be wanted beside the others", "feed", feed,
+			"topics", len(bad), "first", bad[0].Topic, "error", bad[0].Err)
+	}
+}
+
+// added are the run-time topics of a feed. Whoever is in the gate may ask.
 func (d *Daemon) added(feed string) additions.List {
-	l, err := additions.Load(d.additionsOf(feed))
-	if err != nil {
-		d.Log.Warn("the run-time topics of the last run are lost", "feed", feed, "error", err)
+	l, known := d.counting.added[feed]
+	if !known {
+		var err error
+		if l, err = additions.Load(d.additionsOf(feed)); err != nil {
+			d.Log.Warn("the run-time topics of the last run are lost", "feed", feed, "error", err)
+		}
+		d.counting.added[feed] = l
 	}
 	return l
 }
 
-func (d *Daemon) additionsOf(feed string) kept { return kept{d.state, stateFile("topics", feed)} }
-
-// feedOf is the feed of that name in c, which has it.
-func feedOf(c *config.Config, name string) *config.Feed {
-	return c.Feeds[slices.IndexFunc(c.Feeds, func(f *config.Feed) bool { return f.Name == name })]
+func (d *Daemon) additionsOf(feed string) shelf.Value {
+	return shelf.Value{Dir: d.state, Kind: "topics", Name: feed}
 }
 
 // ChangeTopics is local.Daemon's.
@@ -91,8 +86,9 @@ func (d *Daemon) ChangeTopics(ctx context.Context, who string, c local.Change) (
 	case local.Add:
 		after, done = before.Add(topics)
 	case local.Remove:
-		if err := ofFiles(f.config, before, topics); err != nil {
-			return r, err
+		if i, at := wants.Listed(f.config, before, topics); i >= 0 {
+			return r, &local.Error{Kind: local.Conflict, Field: fmt.Sprintf("topics[%d]", i),
+				Text: fmt.Sprintf("%s is listed in %s:%d: take it out there", topics[i].Name, at.File, at.Line)}
 		}
 		after, done = before.Remove(topics)
 	case local.Set:
@@ -100,7 +96,7 @@ func (d *Daemon) ChangeTopics(ctx context.Context, who string, c local.Change) (
 	default:
 		return r, &local.Error{Kind: local.BadRequest, Text: fmt.Sprintf("%q is not known: there are add, remove and set", c.Verb)}
 	}
-	now, err := d.withTopics(d.counting.now, f.config, after)
+	now, err := d.rules().Changed(d.counting.now, f.config, before, after, topics)
 	if err != nil {
 		return r, &local.Error{Kind: local.Conflict, Field: "topics", Text: err.Error()}
 	}
@@ -109,14 +105,14 @@ func (d *Daemon) ChangeTopics(ctx context.Context, who string, c local.Change) (
 			return r, err // else a restart would undo it without a word
 		}
 	}
-	d.counting.now = now
-	f.want(feedOf(now, f.name))
+	d.counting.now, d.counting.added[f.name] = now, after
 	if c.Verb != local.Remove {
-		f.pool.Pardon() // what was refused is asked for again when it is added again
+		f.pool.Pardon() // what was refused before is asked for again when it is added again
 	}
+	f.want(wants.FeedOf(now, f.name))
 	d.Log.Info("run-time topics changed", "feed", f.name, "by", who, "verb", string(c.Verb),
 		"added", len(done.Added), "removed", len(done.Removed), "changed", len(done.Changed))
-	s, err := f.pool.Status(ctx, false)
+	s, err := f.status(ctx, false)
 	if err != nil {
 		return r, &local.Error{Kind: local.Away, Text: "the topics are changed, but the feed's loop does not answer: " + err.Error()}
 	}
@@ -143,26 +139,6 @@ func (d *Daemon) decode(f *config.Feed, c local.Change) ([]config.Topic, error) 
 	return topics, nil
 }
 
-// ofFiles is an error where one of the topics is wanted because a file says so: nothing that is said at run time undoes that.
-func ofFiles(f *config.Feed, added additions.List, topics []config.Topic) error {
-	listed := make(map[string]config.Place)
-	for _, t := range slices.Concat(f.Listed, f.FromFile) {
-		if _, there := listed[t.Name]; !there {
-			listed[t.Name] = t.Place
-		}
-	}
-	for _, t := range added {
-		delete(listed, t.Name) // what was added is taken away, the rest stays
-	}
-	for i, t := range topics {
-		if at, there := listed[t.Name]; there {
-			return &local.Error{Kind: local.Conflict, Field: fmt.Sprintf("topics[%d]", i),
-				Text: fmt.Sprintf("%s is listed in %s:%d: take it out there", t.Name, at.File, at.Line)}
-		}
-	}
-	return nil
-}
-
 func noFeed(name string) error {
 	return &local.Error{Kind: local.NotFound, Field: "feed", Text: fmt.Sprintf("there is no feed %q", name)}
 }
@@ -180,7 +156,7 @@ func (d *Daemon) Topics(ctx context.Context, feed string) ([]local.TopicEntry, e
 	c := f.config
 	d.gate.leave()
 
-	s, err := f.pool.Status(ctx, true)
+	s, err := f.status(ctx, true)
 	if err != nil {
 		return nil, &local.Error{Kind: local.Away, Text: err.Error()}
 	}
@@ -211,32 +187,33 @@ func (d *Daemon) Topics(ctx context.Context, feed string) ([]local.TopicEntry, e
 	return entries, nil
 }
 
-// follow begins to follow f's file of topics, if there is one, until ctx ends or f.unfollow is called.
-func (d *Daemon) follow(ctx context.Context, f *feed) {
-	file := f.config.TopicsFile
+// follow begins to follow f's file of topics, if there is one, until Run ends or f.unfollow is called.
+func (d *Daemon) follow(f *feed) {
 	f.unfollow()
+	file := f.config.TopicsFile
 	if file == "" {
 		f.unfollow = func() {}
 		f.file.Store(nil)
 		return
 	}
-	ctx, f.unfollow = context.WithCancel(ctx)
+	ctx, unfollow := context.WithCancel(d.feeding)
+	f.unfollow = unfollow
 	follower := topicfile.New(topicfile.Options[config.Topic]{
 		File: file,
 		Read: config.ReadTopics,
 		Name: func(t config.Topic) string { return t.Name },
-		Now: func() (topics []config.Topic) {
-			if d.enter(ctx) == nil {
+		Alone: func(look func()) {
+			if d.enter(ctx) == nil { // else it ends, or nobody follows this file any more
 				defer d.gate.leave()
-				topics = f.config.FromFile
+				look()
 			}
-			return topics
 		},
-		Take: func(topics []config.Topic) error { return d.takeFile(ctx, f, topics) },
+		Now:  func() []config.Topic { return f.config.FromFile },
+		Take: func(topics []config.Topic) error { return d.takeFile(f, topics) },
 		Log:  d.Log.With("feed", f.name),
 	})
 	f.file.Store(follower)
-	f.running.Go(func() { follower.Watch(ctx) })
+	f.watching.Go(func() { follower.Watch(ctx) })
 }
 
 // held says in a sentence that f's file of topics is not taken as it is; "": it is.
@@ -247,27 +224,24 @@ func (f *feed) held() string {
 	return ""
 }
 
-// takeFile lets f want what its file says now.
-func (d *Daemon) takeFile(ctx context.Context, f *feed, topics []config.Topic) error {
-	if d.enter(ctx) != nil {
-		return nil // it ends
-	}
-	defer d.gate.leave()
+// takeFile lets f want what its file says now. The caller is in the gate.
+func (d *Daemon) takeFile(f *feed, topics []config.Topic) error {
 	if slices.EqualFunc(topics, f.config.FromFile, func(a, b config.Topic) bool { return a.Name == b.Name }) {
 		return nil
 	}
-	c := *f.config
-	c.FromFile = topics
-	now, err := d.withTopics(d.counting.now, &c, d.added(f.name))
+	before := len(f.config.FromFile)
+	loaded, _, err := d.rules().WithFile(d.counting.loaded, f.name, topics, nil)
+	if err != nil {
+		return err // a restart would find it bad
+	}
+	now, bad, err := d.rules().WithFile(d.counting.now, f.name, topics, d.added(f.name))
 	if err != nil {
 		return err
 	}
-	before := len(f.config.FromFile)
-	g := feedOf(now, f.name)
-	g.FromFile = topics
-	d.counting.now = now
-	f.want(g)
-	d.Log.Info("the topics file has changed", "feed", f.name, "file", g.TopicsFile, "topics", len(topics), "before", before)
+	d.sayLeftOut(f.name, bad)
+	d.counting.loaded, d.counting.now = loaded, now
+	f.want(wants.FeedOf(now, f.name))
+	d.Log.Info("the topics file has changed", "feed", f.name, "file", f.config.TopicsFile, "topics", len(topics), "before", before)
 	return nil
 }
 

@@ -4,31 +4,30 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
-	"time"
-
-	"golang.org/x/time/rate"
 )
 
-// serverLog is the embedded server's logger. Whoever connects may make the server complain, so its lines are rationed.
+// serverLog is the embedded server's logger.
 type serverLog struct {
-	log    *slog.Logger
-	ration *rate.Limiter
+	log      *slog.Logger
+	readable []string // what guests may subscribe to
 
 	mu    sync.Mutex
 	fatal error
 }
 
-func newServerLog(log *slog.Logger) *serverLog {
-	return &serverLog{log: log, ration: rate.NewLimiter(rate.Every(10*time.Second), 20)}
-}
-
 // Noticef gets some lines at the start and the end.
-func (l *serverLog) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
-func (l *serverLog) Warnf(format string, v ...any)   { l.write(slog.LevelWarn, format, v) }
-func (l *serverLog) Errorf(format string, v ...any)  { l.write(slog.LevelError, format, v) }
+func (l *serverLog) Noticef(format string, v ...any) { l.write(slog.LevelDebug, says, format, v) }
+func (l *serverLog) Warnf(format string, v ...any)   { l.write(slog.LevelWarn, says, format, v) }
 func (l *serverLog) Debugf(string, ...any)           {}
 func (l *serverLog) Tracef(string, ...any)           {}
+
+// Errorf is told what a guest did that it may not, as a rule to read or publish a subject: that is an error of theirs.
+// Its lines have a text of their own, so that those of guests, however many, hide no others.
+func (l *serverLog) Errorf(format string, v ...any) {
+	l.write(slog.LevelWarn, "the embedded NATS server complains", format, v, "guests_may_only_read", strings.Join(l.readable, " "))
+}
 
 // Fatalf is told why the server cannot start. A server with its own logger goes on, half started.
 func (l *serverLog) Fatalf(format string, v ...any) {
@@ -49,9 +48,10 @@ func (l *serverLog) failure() error {
 	return l.fatal
 }
 
-func (l *serverLog) write(level slog.Level, format string, v []any) {
-	ctx := context.Background()
-	if l.log.Enabled(ctx, level) && l.ration.Allow() {
-		l.log.Log(ctx, level, "embedded NATS server: "+fmt.Sprintf(format, v...))
+const says = "the embedded NATS server says"
+
+func (l *serverLog) write(level slog.Level, what, format string, v []any, more ...any) {
+	if ctx := context.Background(); l.log.Enabled(ctx, level) {
+		l.log.Log(ctx, level, what, append([]any{"text", fmt.Sprintf(format, v...)}, more...)...)
 	}
 }

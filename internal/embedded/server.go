@@ -84,12 +84,16 @@ func (e *Server) start(o Options) error {
 	if err != nil {
 		return err
 	}
+	readable := []string{"feed.>", subject.NoticeRoot + ".>"}
+	for _, root := range o.Roots {
+		readable = append(readable, root+".>")
+	}
 	options := &server.Options{
 		ServerName: "feedmux",
 		DontListen: o.Listen == "",
 		StoreDir:   o.StoreDir,
 		NoSigs:     true,
-		Nkeys:      []*server.NkeyUser{{Nkey: own}, {Nkey: guest, Permissions: guestPermissions(o.Roots)}},
+		Nkeys:      []*server.NkeyUser{{Nkey: own}, {Nkey: guest, Permissions: guestPermissions(readable)}},
 		NoAuthUser: guest,
 	}
 	if o.Listen != "" {
@@ -109,7 +113,7 @@ func (e *Server) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	log := newServerLog(o.Log)
+	log := &serverLog{log: o.Log, readable: readable}
 	s.SetLoggerV2(log, false, false, false)
 	e.server = s
 	s.Start()
@@ -126,12 +130,8 @@ func (e *Server) start(o Options) error {
 	return nil
 }
 
-// guestPermissions let guests subscribe to the subjects below roots and nothing else.
-func guestPermissions(roots []string) *server.Permissions {
-	readable := []string{"feed.>", subject.NoticeRoot + ".>"}
-	for _, root := range roots {
-		readable = append(readable, root+".>")
-	}
+// guestPermissions let guests subscribe to what is readable and nothing else.
+func guestPermissions(readable []string) *server.Permissions {
 	return &server.Permissions{
 		Publish:   &server.SubjectPermission{Deny: []string{">"}},
 		Subscribe: &server.SubjectPermission{Allow: readable},

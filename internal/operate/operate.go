@@ -27,8 +27,8 @@ type asking struct {
 }
 
 func (a *asking) flags(c *cobra.Command) {
-	c.Flags().StringVar(&a.socket, "socket", "", "the daemon's control socket, a `file`; by default it is looked for\n"+
-		"in $RUNTIME_DIRECTORY, /run/feedmux and the state directory")
+	c.Flags().StringVar(&a.socket, "socket", "", "the daemon's control socket, a `file`; by default it is\n"+
+		"$FEEDMUX_SOCKET, or looked for in $RUNTIME_DIRECTORY, /run/feedmux\nand the state directory")
 }
 
 func (a *asking) client() *local.Client { return local.NewClient(a.socket, os.Getenv) }

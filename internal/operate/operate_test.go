@@ -155,7 +155,7 @@ func says(t *testing.T, out string, err error, parts ...string) {
 func TestStatusShowsEverythingAFeedOrATopic(t *testing.T) {
 	socket := running(t, &fake{})
 	out, _, err := do(t, "", "status", "--socket", socket)
-	says(t, out, err, "feedmux v1  up for 1m 0s", "all 1 topic confirmed")
+	says(t, out, err, "feedmux v1  up for 1m 0s", "its topic is confirmed")
 	out, _, err = do(t, "", "status", "twitch", "--socket", socket)
 	says(t, out, err, "confirmed: 1\n  raid.1 ")
 	out, _, err = do(t, "", "status", "twitch", "raid.1", "--socket", socket)
@@ -174,7 +174,7 @@ func TestTopicsAreListedAndChanged(t *testing.T) {
 	f := &fake{}
 	socket := running(t, f)
 	out, _, err := do(t, "", "topics", "list", "twitch", "--socket", socket)
-	says(t, out, err, "raid.1 ", "confirmed  5         config.toml:12", `raid.\x1b[2J  refused    0         run-time        mode=full`)
+	says(t, out, err, "raid.1 ", "confirmed  5                    config.toml:12", `raid.\x1b[2J  refused    0         mode=full  run-time`)
 	out, _, err = do(t, "", "topics", "list", "twitch", "raid.1", "--json", "--socket", socket)
 	says(t, out, err, `"topic": "raid.1"`)
 

@@ -62,7 +62,7 @@ func (a asking) listTopicsCommand() *cobra.Command {
 
 func printTopics(w io.Writer, topics []local.TopicEntry) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TOPIC\tSTATE\tPRIORITY\tFROM\tOPTIONS")
+	fmt.Fprintln(table, "TOPIC\tSTATE\tPRIORITY\tOPTIONS\tFROM")
 	for _, t := range topics {
 		from := string(t.From)
 		if t.Where != "" {
@@ -72,8 +72,8 @@ func printTopics(w io.Writer, topics []local.TopicEntry) error {
 		for _, key := range slices.Sorted(maps.Keys(t.Options)) {
 			options = append(options, fmt.Sprintf("%s=%v", key, t.Options[key]))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", console.Clean(t.Topic), console.Clean(t.State), t.Priority, console.Clean(from),
-			console.Clean(strings.Join(options, " ")))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", console.Clean(t.Topic), console.Clean(t.State), t.Priority,
+			console.Clean(strings.Join(options, " ")), console.Clean(from)) // the longest last
 	}
 	return table.Flush()
 }

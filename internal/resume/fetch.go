@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -235,7 +236,8 @@ func (s *Stream) onAnswer(f *fetch) {
 	case !s.tries.final(now) || !f.probe && (f.demand != s.demand || s.met == s.demand):
 		s.tryAgainLocked(now, f, failed)
 	default:
-		s.log.Error("the upstream cannot go on from our position: what it may have had is not fetched", "status", f.status)
+		s.sayLocked(slog.LevelError, "the upstream cannot go on from our position: what it may have had is not fetched",
+			"cause", cause.OfStatus(f.status), "status", f.status)
 		s.tries = newTries()
 		if f.probe {
 			s.onSuspectLocked(true)
@@ -255,7 +257,8 @@ func (s *Stream) onDeniedLocked(now time.Time, f *fetch, failed error) {
 		return
 	}
 	s.denied, s.refused, s.tries.refusals = true, true, 0
-	s.log.Error("the upstream does not accept the credential: nothing is fetched until it changes", "status", f.status)
+	s.sayLocked(slog.LevelError, "the upstream does not accept the credential: nothing is fetched until it changes",
+		"cause", cause.TokenExpired, "status", f.status)
 	s.tell()
 }
 
@@ -312,5 +315,5 @@ func (s *Stream) tryAgainLocked(now time.Time, f *fetch, err error) {
 		most = maxLifeWaits
 	}
 	wait := s.tries.failed(now, err, min(f.retryAfter, most), s.rand)
-	s.log.Warn("fetching what came in between failed", "err", err, "again_in", wait)
+	s.sayLocked(slog.LevelWarn, "fetching what came in between failed", "cause", cause.Of(err), "error", err, "again_in", wait)
 }

@@ -3,6 +3,7 @@ package resume
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -84,10 +85,15 @@ func (s *Stream) save(now time.Time) bool {
 		return false
 	}
 	s.saveAt = now.Add(saveEvery)
-	if err := s.keep(false); err != nil {
+	err := s.keep(false)
+	switch {
+	case err != nil && !s.unkept:
 		s.log.Warn("the position of the stream could not be saved: after a crash, events since the last one that was come once more",
-			"err", err)
+			"error", err)
+	case err == nil && s.unkept:
+		s.log.Info("the position of the stream is saved again")
 	}
+	s.unkept = err != nil
 	if first {
 		s.mu.Lock()
 		s.anchored = true
@@ -110,8 +116,8 @@ func (s *Stream) keep(end bool) error {
 	if position != nil && s.owed {
 		position = s.lowerOf(position, s.after)
 	}
-	if position != nil && s.late != nil {
-		position = s.lowerOf(position, s.late)
+	if late := s.late.After(); position != nil && late != nil {
+		position = s.lowerOf(position, late)
 	}
 	for i := range s.held {
 		h := &s.held[i]
@@ -154,7 +160,8 @@ func (s *Stream) retake(now time.Time) bool {
 	if s.taken == before {
 		return true // nothing that was taken was lost
 	}
-	s.log.Warn("the connection to NATS broke: events that it may not have are fetched once more", "events", before-s.taken)
+	s.sayLocked(slog.LevelWarn, "the connection to NATS broke: events that it may not have are fetched once more",
+		"cause", cause.NATSBroke, "events", before-s.taken)
 	if s.lost.From.IsZero() {
 		s.spoilt = false
 		s.lost = Gap{From: from, Cause: cause.NATSBroke}
@@ -240,7 +247,9 @@ func (s *Stream) onPageLocked() {
 	s.owed = false
 	if s.leaving { // from here on events are held again, and what came until now is fetched
 		s.leaving = false
-		s.owed, s.after, s.late = s.late != nil, s.late, nil
+		s.after = s.late.After()
+		s.owed = s.after != nil
+		s.late.Clear()
 		s.demand++
 		return
 	}
@@ -288,7 +297,8 @@ func (s *Stream) giveUpLocked(now time.Time) {
 		s.addGapLocked(Gap{From: s.left, To: now, Cause: cause.NATSOverflow, Filled: filled})
 		s.left = time.Time{}
 	}
-	s.owed, s.late, s.leaving = false, nil, false
+	s.late.Clear()
+	s.owed, s.leaving = false, false
 	s.metLocked()
 }
 
@@ -302,11 +312,13 @@ func (s *Stream) onSuspectLocked(same bool) {
 	if same {
 		return // it is only late
 	}
-	s.log.Error("the upstream's positions begin anew, below where we were: it was rebuilt, and what it may have had is not fetched")
-	if s.late != nil {
-		base = s.lowerOf(base, s.late)
+	s.sayLocked(slog.LevelError, "the upstream's positions begin anew, below where we were: it was rebuilt, and what it may have "+
+		"had is not fetched", "cause", cause.Rebuilt)
+	if late := s.late.After(); late != nil {
+		base = s.lowerOf(base, late)
+		s.late.Clear()
 	}
-	s.cursor, s.owed, s.late = slices.Clone(base), false, nil
+	s.cursor, s.owed = slices.Clone(base), false
 	s.trail.Reset(base)
 	s.seen.ForgetPositions()
 	s.unsaved, s.saveAt = true, time.Time{}

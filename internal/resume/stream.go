@@ -1,6 +1,7 @@
 package resume
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -10,13 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"feedmux/internal/cause"
 	"feedmux/internal/protocol"
 	"feedmux/internal/resume/brought"
 	"feedmux/internal/topic"
-	"feedmux/limiter"
 	"feedmux/shard"
 )
 
@@ -106,15 +104,15 @@ type Stream struct {
 	taken  uint64      // events, as the Taker counts them
 
 	// Where we are.
-	cursor   []byte // the highest position that was brought, or need not be; nil: none is known
-	owed     bool   // something at or below the cursor is to be fetched
-	after    []byte // with owed: it comes after this
-	late     []byte // behind the cursor, and left out: what comes after this is owed once events are held again; nil: nothing
-	top      []byte // the highest position of those that were left out since leaving began; nil: none was
-	rewinds  int    // times that the cursor was lowered: what was asked for before is not about us any more
-	saved    []byte // what the Store has; nil: nothing
-	anchored bool   // the first save was tried: events may be handed over
-	unsaved  bool   // saved is of another history
+	cursor   []byte         // the highest position that was brought, or need not be; nil: none is known
+	owed     bool           // something at or below the cursor is to be fetched
+	after    []byte         // with owed: it comes after this
+	late     brought.Missed // left out, and behind the cursor or about to be: owed once events are held again
+	top      []byte         // the highest position of those that were left out since leaving began; nil: none was
+	rewinds  int            // times that the cursor was lowered: what was asked for before is not about us any more
+	saved    []byte         // what the Store has; nil: nothing
+	anchored bool           // the first save was tried: events may be handed over
+	unsaved  bool           // saved is of another history
 
 	// What is to be fetched. A page that was asked for while demand had a number, and was the last, meets that demand.
 	demand, met int
@@ -160,6 +158,7 @@ type Stream struct {
 	most    int   // events to ask for at a time
 	pollAt  time.Time
 	saveAt  time.Time
+	unkept  bool   // the newest save failed
 	fetch   *fetch // that is under way
 	page    *fetch // whose events are being handed over
 	reading protocol.Page
@@ -177,7 +176,7 @@ func New(o Options) *Stream {
 			Transport:     o.Client.Transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		log:     slog.New(limiter.NewLogHandler(o.Log.Handler(), rate.Every(10*time.Second), 5)).With("feed", o.Feed),
+		log:     o.Log.With("feed", o.Feed),
 		wake:    make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 		routes:  routes{branch: o.Branch},
@@ -188,6 +187,7 @@ func New(o Options) *Stream {
 		most:    pageEvents,
 		maxHeld: maxHeld,
 	}
+	s.late = brought.Missed{Order: o.Protocol, Seen: s.seen}
 	s.routes.want(nil)
 	s.taken, _ = o.Taker.Progress() // of a new Taker: none
 	position, err := o.Positions.Load()
@@ -200,7 +200,7 @@ func New(o Options) *Stream {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
 		position = o.Start
 	default:
-		s.log.Error("the position of the stream is lost: it goes on from now, and what came while we were away is not fetched", "err", err)
+		s.log.Error("the position of the stream is lost: it goes on from now, and what came while we were away is not fetched", "error", err)
 		position = nil
 	}
 	if position != nil {
@@ -339,6 +339,11 @@ func (s *Stream) addGapLocked(g Gap) {
 		s.gaps = append(s.gaps, g)
 	}
 	s.tell()
+}
+
+// sayLocked logs something about the newest life, or about what came before it.
+func (s *Stream) sayLocked(level slog.Level, text string, args ...any) {
+	s.log.With("slot", int(s.slot), "life", s.life).Log(context.Background(), level, text, args...)
 }
 
 // tell raises Changed.

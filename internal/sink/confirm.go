@@ -192,7 +192,7 @@ func (p *publisher) broke() {
 		w.pair[i].clear()
 	}
 	if topics > 0 {
-		p.link.Warn("events may be lost: NATS had not confirmed them", "topics", topics, "events", events)
+		p.log.Warn("events may be lost: NATS had not confirmed them", "cause", cause.NATSBroke, "topics", topics, "events", events)
 	}
 }
 

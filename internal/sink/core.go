@@ -80,7 +80,7 @@ func (c *Core) Tap() *tap.Tap { return &c.tap }
 // topic.Taker: a feed whose upstream keeps its events uses that instead of Batches.
 func (c *Core) Feed(name string) pool.Sink {
 	f := &feed{
-		core: c, name: name,
+		core: c, name: name, said: make(map[Reason]uint64),
 		dropped: make(map[Reason]*atomic.Uint64), gaps: make(map[cause.Cause]*atomic.Uint64),
 	}
 	for _, r := range Reasons() {
@@ -112,8 +112,8 @@ type feed struct {
 	core      *Core
 	name      string
 	taker     *taker
-	said      uint64 // how many drops were logged; owned by the publisher
-	told      uint64 // how many losses without a gap were announced; owned by the publisher
+	said      map[Reason]uint64 // drops that were logged; owned by the publisher
+	told      uint64            // how many losses without a gap were announced; owned by the publisher
 	published atomic.Uint64
 	dropped   map[Reason]*atomic.Uint64 // every reason is there from the start
 	gaps      map[cause.Cause]*atomic.Uint64
@@ -162,14 +162,15 @@ func Reasons() []Reason {
 
 // Stats is what a Core knows of itself at one moment. Counters only grow.
 type Stats struct {
-	Connected  bool          `json:"connected"`
-	Server     string        `json:"server"`     // the one that is or was connected, without credentials
-	Reconnects uint64        `json:"reconnects"` // times that it connected again
-	Refused    uint64        `json:"refused"`    // messages of any feed that the server's permissions forbade
-	Buffer     int64         `json:"buffer"`     // bytes that wait
-	Oldest     time.Duration `json:"-"`          // how long the oldest event has waited, if any does
-	Feeds      []FeedStats   `json:"feeds"`      // in the order in which they were made
-	Notices    notices.Stats `json:"notices"`
+	Connected   bool          `json:"connected"`
+	Server      string        `json:"server"`     // the one that is or was connected, without credentials
+	Reconnects  uint64        `json:"reconnects"` // times that it connected again
+	Refused     uint64        `json:"refused"`    // messages of any feed that the server's permissions forbade
+	Buffer      int64         `json:"buffer"`     // bytes that wait
+	Oldest      time.Duration `json:"-"`          // how long the oldest event has waited, if any does
+	Unconfirmed time.Duration `json:"-"`          // how long ago the oldest event came that NATS was given and has not confirmed
+	Feeds       []FeedStats   `json:"feeds"`      // in the order in which they were made
+	Notices     notices.Stats `json:"notices"`
 }
 
 // FeedStats is what became of one feed's events.
@@ -188,6 +189,9 @@ func (c *Core) Stats() Stats {
 	s.Buffer, since = c.buffer.waiting()
 	if !since.IsZero() {
 		s.Oldest = time.Since(since)
+	}
+	if n := c.handed.Load(); n != 0 {
+		s.Unconfirmed = time.Since(time.Unix(0, n))
 	}
 	s.Notices = c.notices.Stats()
 	c.mu.Lock()

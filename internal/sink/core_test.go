@@ -808,13 +808,17 @@ func TestLossesAreLoggedAtOnceAndThenOnceInAWhile(t *testing.T) {
 		c := NewCore(Options{Buffer: 64 << 10, Log: slog.New(slog.NewTextHandler(log, nil))})
 		f := c.Feed("f").(*feed)
 		p := &publisher{Core: c}
-		for range 30 { // a minute
+		for i := range 30 { // a minute
 			f.dropped[BufferFull].Add(7)
+			if i == 25 {
+				f.dropped[Drain].Add(1)
+			}
 			p.sayLosses()
 			time.Sleep(2 * time.Second)
 		}
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-		if len(lines) != 6 || !strings.Contains(lines[0], "feed=f dropped=7 ") || !strings.Contains(lines[5], "dropped=35 ") {
+		if len(lines) != 6 || !strings.Contains(lines[0], "feed=f dropped.buffer_full=7") ||
+			!strings.HasSuffix(lines[5], " feed=f dropped.buffer_full=35 dropped.drain=1") {
 			t.Errorf("%d lines:\n%s", len(lines), log)
 		}
 	})

@@ -37,6 +37,27 @@ func TestAServerThatAnswersNoPingIsLeft(t *testing.T) {
 	c.wantConnected(t, true)
 }
 
+// Its connection is as good as ever until its pings are missed.
+func TestAServerThatTakesNothingShowsInWhatItDoesNotConfirm(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, startServer(t, nil).ClientURL())
+	c := startCore(t, Options{URL: p.url()})
+	c.publish(t, "a")
+	confirmed := func() bool { return c.Stats().Feeds[0].Published > 0 && c.Stats().Unconfirmed == 0 }
+	eventually(t, "what it takes is confirmed", confirmed)
+	p.stall()
+	begin := time.Now()
+	c.publish(t, "b")
+	for _, least := range []time.Duration{time.Millisecond, 20 * time.Millisecond} {
+		eventually(t, "the time without an answer grows", func() bool { return c.Stats().Unconfirmed >= least })
+	}
+	if s := c.Stats(); !s.Connected || s.Unconfirmed > time.Since(begin) {
+		t.Errorf("after %v: %+v", time.Since(begin), s)
+	}
+	p.flow()
+	eventually(t, "that is confirmed, too", confirmed)
+}
+
 // A server ends the connection over a line that is longer than it allows, and the client gives up for good.
 func TestEventsGoOnAfterALineThatTheServerFindsTooLong(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -98,14 +99,15 @@ func (p *publisher) sayLosses() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, f := range p.feeds {
-		n := uint64(0)
-		for _, dropped := range f.dropped {
-			n += dropped.Load()
+		var dropped []any
+		for _, r := range Reasons() {
+			if n := f.dropped[r].Load(); n > f.said[r] {
+				dropped = append(dropped, string(r), n-f.said[r])
+				p.said, f.said[r] = now, n
+			}
 		}
-		if n > f.said {
-			p.said = now
-			p.log.Warn("events were dropped", "feed", f.name, "dropped", n-f.said, "buffer_full_in_all", f.dropped[BufferFull].Load())
-			f.said = n
+		if dropped != nil {
+			p.log.Warn("events were dropped", "feed", f.name, slog.Group("dropped", dropped...))
 		}
 		p.tellLosses(f, now)
 	}
@@ -216,7 +218,7 @@ func (p *publisher) sendNotices(hurry bool) state {
 			continue
 		}
 		err = p.nc.Publish(n.Subject, body)
-		switch judge(err) {
+		switch verdict, _ := judge(err); verdict {
 		case sent:
 			p.windows.notice(n)
 			p.notices.Count(true)
@@ -254,13 +256,13 @@ func (p *publisher) sendChunk() bool {
 		} else {
 			err = p.nc.Publish(e.mark.topic.Subject, payload)
 		}
-		switch judge(err) {
+		switch verdict, why := judge(err); verdict {
 		case sent:
 			e.from.feed.published.Add(1)
 			p.tap.Offer(e.from.feed.name, e.mark.topic.Name, e.mark.topic.Subject, payload, time.Unix(0, e.received))
 			p.windows.event(e)
 		case lost:
-			e.from.feed.dropped[reason(err)].Add(1)
+			e.from.feed.dropped[why].Add(1)
 			if run != nil {
 				p.windows.event(e) // done with, once all before it are
 			}
@@ -313,27 +315,21 @@ const (
 	broken         // writing to the connection failed
 )
 
-func judge(err error) verdict {
+// judge says for what reason an event is lost, too.
+func judge(err error) (verdict, Reason) {
 	switch {
 	case err == nil:
-		return sent
-	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject),
-		errors.Is(err, nats.ErrHeadersNotSupported):
-		return lost
-	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed):
-		return later
-	}
-	return broken
-}
-
-func reason(err error) Reason {
-	switch {
+		return sent, ""
 	case errors.Is(err, nats.ErrMaxPayload):
-		return TooLarge
+		return lost, TooLarge
 	case errors.Is(err, nats.ErrBadSubject):
-		return BadSubject
+		return lost, BadSubject
+	case errors.Is(err, nats.ErrHeadersNotSupported):
+		return lost, NATSRefused
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed):
+		return later, ""
 	}
-	return NATSRefused
+	return broken, ""
 }
 
 // reconnect leaves a connection that could not be written to. The client has lost what it had gathered, and left alone

@@ -61,6 +61,14 @@ type DialEnded struct {
 	Waited time.Duration
 }
 
+// HandOverFailed says that the life that was to take over never will. The one that serves goes on.
+type HandOverFailed struct {
+	Slot  shard.Slot
+	Cause cause.Cause
+	Err   error     // for people; holds no secret; or nil
+	Again time.Time // when the next one may begin
+}
+
 // TopicNews says what became of topics that have their place in the slot.
 type TopicNews struct {
 	Slot       shard.Slot
@@ -107,11 +115,12 @@ type PongNews struct {
 	RTT  time.Duration
 }
 
-func (StateNews) news() {}
-func (LifeEnded) news() {}
-func (DialEnded) news() {}
-func (TopicNews) news() {}
-func (FullNews) news()  {}
-func (GapNews) news()   {}
-func (WordsNews) news() {}
-func (PongNews) news()  {}
+func (StateNews) news()      {}
+func (LifeEnded) news()      {}
+func (DialEnded) news()      {}
+func (HandOverFailed) news() {}
+func (TopicNews) news()      {}
+func (FullNews) news()       {}
+func (GapNews) news()        {}
+func (WordsNews) news()      {}
+func (PongNews) news()       {}

@@ -20,7 +20,11 @@ type Options[T any] struct {
 	Read func(file string) ([]T, error)
 	Name func(T) string // which topic it is
 
-	// Now is what counts of the file. Take makes it something else; an error means that it stays as it is.
+	// Alone calls look while nobody else changes what counts, or not at all if that is over.
+	Alone func(look func())
+
+	// Now is what counts of the file. Take makes it something else; an error means that it stays as it is. Both are called
+	// by a look alone.
 	Now  func() []T
 	Take func([]T) error
 
@@ -32,11 +36,8 @@ type Options[T any] struct {
 type Follower[T any] struct {
 	o Options[T]
 
-	// Owned by Watch.
-	told string // what was logged since the file was last good
-
 	mu   sync.Mutex
-	held string // what is held, for people
+	held string // why the file is not taken, for people; it is in the log
 }
 
 // New follows nothing before Watch.
@@ -54,11 +55,14 @@ func (f *Follower[T]) Held() string {
 	return f.held
 }
 
+// Taken says that somebody else has made what counts of the file what it says now. It is called as Take is.
+func (f *Follower[T]) Taken() { f.hold("") }
+
 // Watch takes the file each time that it has changed, until ctx ends. It is called once.
 func (f *Follower[T]) Watch(ctx context.Context) {
 	lookout.Watch(ctx, f.o.File, f.o.Watching, func() {
 		if ctx.Err() == nil {
-			f.look()
+			f.o.Alone(f.look)
 		}
 	})
 }
@@ -80,13 +84,17 @@ func (f *Follower[T]) look() {
 	if err != nil {
 		text = err.Error()
 	}
-	if text != "" && text != f.told {
+	if before := f.hold(text); text != "" && text != before {
 		f.o.Log.Warn("the topics file is not taken: what it said before goes on counting", "file", f.o.File, "error", err)
 	}
-	f.told = text
+}
+
+// hold says why the file is not taken; "": it is. It returns what was said before.
+func (f *Follower[T]) hold(text string) (before string) {
 	f.mu.Lock()
-	f.held = text
-	f.mu.Unlock()
+	defer f.mu.Unlock()
+	before, f.held = f.held, text
+	return before
 }
 
 // tooFew says that the topics are not to be believed.

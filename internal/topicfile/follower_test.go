@@ -42,14 +42,13 @@ func follow(t *testing.T, topics ...string) *feed {
 			return strings.Fields(string(text)), err
 		},
 		Name: func(t string) string { return t },
-		Now: func() []string {
+		Alone: func(look func()) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			return f.now
+			look()
 		},
+		Now: func() []string { return f.now },
 		Take: func(topics []string) error {
-			f.mu.Lock()
-			defer f.mu.Unlock()
 			if f.fails != nil {
 				return f.fails
 			}
@@ -114,9 +113,13 @@ func TestAFileThatLosesOverHalfIsHeldAndSaidOnce(t *testing.T) {
 		t.Errorf("said %d times, want once:\n%s", n, f.log.String())
 	}
 	f.now = nil // a reload took it
-	f.look()
+	f.Taken()
 	if f.Held() != "" {
 		t.Errorf("held after a reload: %q", f.Held())
+	}
+	f.look()
+	if f.Held() != "" {
+		t.Errorf("held at the look after a reload: %q", f.Held())
 	}
 }
 

@@ -27,11 +27,9 @@ const (
 // Link is what is known of the connection to NATS. The client's callbacks write it; any goroutine may call its methods.
 // Nothing here asks the client itself, because its lock is held while it dials.
 type Link struct {
-	log        *slog.Logger
-	turns      *rate.Limiter // log lines about ups and downs
-	failures   *rate.Limiter // … about attempts to connect
-	complaints *rate.Limiter // … about messages
-	changed    chan struct{} // one slot
+	log      *slog.Logger
+	failures *rate.Limiter // log lines about attempts to connect
+	changed  chan struct{} // one slot
 
 	mu         sync.Mutex
 	permitted  bool // the client may make a connection
@@ -45,11 +43,9 @@ type Link struct {
 // New makes a Link to a NATS that nobody has dialled yet.
 func New(log *slog.Logger) *Link {
 	return &Link{
-		log:        log,
-		turns:      rate.NewLimiter(rate.Every(time.Second), 20),
-		failures:   rate.NewLimiter(rate.Every(time.Minute), 1),
-		complaints: rate.NewLimiter(rate.Every(10*time.Second), 5),
-		changed:    make(chan struct{}, 1),
+		log:      log,
+		failures: rate.NewLimiter(rate.Every(time.Minute), 1),
+		changed:  make(chan struct{}, 1),
 	}
 }
 
@@ -134,9 +130,7 @@ func (l *Link) up(nc *nats.Conn) {
 	l.ups++
 	l.mu.Unlock()
 	l.Signal()
-	if l.turns.Allow() {
-		l.log.Info("NATS connected", "server", server)
-	}
+	l.log.Info("NATS connected", "server", server)
 }
 
 func (l *Link) down(_ *nats.Conn, err error) {
@@ -145,7 +139,7 @@ func (l *Link) down(_ *nats.Conn, err error) {
 	l.downs++
 	l.mu.Unlock()
 	l.Signal()
-	if err != nil && l.turns.Allow() { // none: the daemon ends
+	if err != nil { // none: the daemon ends
 		l.log.Warn("NATS disconnected", "error", err)
 	}
 }
@@ -167,9 +161,7 @@ func (l *Link) Complained(err error) {
 		l.mu.Unlock()
 		l.Signal() // it is announced
 	}
-	if l.complaints.Allow() {
-		l.log.Warn(what, "error", err)
-	}
+	l.log.Warn(what, "error", err)
 }
 
 func (l *Link) closed(*nats.Conn) {
@@ -197,13 +189,6 @@ func (l *Link) State() (connected, gone bool, downs uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.connected, l.gone, l.downs
-}
-
-// Warn logs something that comes of a connection that broke, if such lines are not too many.
-func (l *Link) Warn(text string, args ...any) {
-	if l.turns.Allow() {
-		l.log.Warn(text, args...)
-	}
 }
 
 // Stats is what is known of the connection at one moment.

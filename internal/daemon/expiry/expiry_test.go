@@ -1,4 +1,4 @@
-package daemon
+package expiry
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 
 // startExpiry runs one whose token dies each day at six in a zone east of here; the bubble begins at midnight UTC, which is
 // half past five there.
-func startExpiry(t *testing.T, since time.Time) (e *expiry, log *lines) {
+func startExpiry(t *testing.T, since time.Time) (e *Expiry, log *lines) {
 	t.Helper()
 	zone := time.FixedZone("Asia/Kolkata", 5*3600+1800)
 	dies := func(after time.Time) time.Time {
@@ -28,12 +28,12 @@ func startExpiry(t *testing.T, since time.Time) (e *expiry, log *lines) {
 		}
 	}
 	log = new(lines)
-	e = newExpiry("kite", since, 30*time.Minute, dies, slog.New(slog.NewTextHandler(log, nil)))
+	e = New("kite", since, 30*time.Minute, dies, slog.New(slog.NewTextHandler(log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		e.run(ctx)
+		e.Run(ctx)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -87,16 +87,16 @@ func TestATokenThatDiesIsWarnedOfOnceHalfAnHourBefore(t *testing.T) {
 		if n, text := warnings(log, 72*time.Hour); n != 0 {
 			t.Errorf("a token dies once: %s", text)
 		}
-		if at := e.at(); !at.Equal(start.Add(23*time.Hour + 30*time.Minute)) {
+		if at := e.At(); !at.Equal(start.Add(23*time.Hour + 30*time.Minute)) {
 			t.Errorf("it died at %s", at)
 		}
 
-		e.renewed() // half past five
+		e.Renewed() // half past five
 		if n, text := warnings(log, 0); n != 1 {
 			t.Errorf("a new one that dies within half an hour: %s", text)
 		}
 		warnings(log, 2*time.Hour)
-		e.renewed() // half past seven
+		e.Renewed() // half past seven
 		if n, text := warnings(log, 21*time.Hour); n != 0 {
 			t.Errorf("a new one: %s", text)
 		}
@@ -113,7 +113,7 @@ func TestATokenThatIsReplacedInTimeIsNotWarnedOf(t *testing.T) {
 		if n, text := warnings(log, 0); n != 1 || !strings.Contains(text, "died at 06:00 Asia/Kolkata") {
 			t.Errorf("one that is dead already: %s", text)
 		}
-		e.renewed()
+		e.Renewed()
 		if n, text := warnings(log, 20*time.Hour); n != 0 {
 			t.Errorf("after it was replaced: %s", text)
 		}
@@ -124,7 +124,7 @@ func TestATokenIsAsOldAsItsFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	f := &config.Feed{Auth: config.Secret{File: file}}
 	begin := time.Now()
-	if at := madeAt(f); at.Before(begin) || at.After(time.Now()) {
+	if at := MadeAt(f); at.Before(begin) || at.After(time.Now()) {
 		t.Errorf("without a file: %s", at)
 	}
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -134,7 +134,7 @@ func TestATokenIsAsOldAsItsFile(t *testing.T) {
 		if err := os.Chtimes(file, written, written); err != nil {
 			t.Fatal(err)
 		}
-		if at, future := madeAt(f), written.After(begin); at.Equal(written) == future {
+		if at, future := MadeAt(f), written.After(begin); at.Equal(written) == future {
 			t.Errorf("written at %s: %s", written, at)
 		}
 	}

@@ -1,4 +1,4 @@
-package daemon
+package shelf
 
 import (
 	"bytes"
@@ -16,21 +16,28 @@ import (
 	"feedmux/shard"
 )
 
-// onDisk is a Daemon of which only the state directory and the log are there.
-func onDisk(t *testing.T) (d *Daemon, log *bytes.Buffer) {
+// onDisk is a state directory, and a log.
+func onDisk(t *testing.T) (d disk, text *bytes.Buffer) {
 	t.Helper()
 	dir, err := state.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	log = new(bytes.Buffer)
-	return &Daemon{Options: Options{Log: slog.New(slog.NewTextHandler(log, nil))}, state: dir}, log
+	text = new(bytes.Buffer)
+	return disk{dir, slog.New(slog.NewTextHandler(text, nil))}, text
 }
 
-func (d *Daemon) mustSave(t *testing.T, name string, v any) {
+type disk struct {
+	*state.Dir
+	log *slog.Logger
+}
+
+func (d disk) last(feed string) *pool.Snapshot { return Last(d.Dir, feed, d.log) }
+
+func (d disk) mustSave(t *testing.T, name string, v any) {
 	t.Helper()
-	if err := d.state.Save(name, v); err != nil {
+	if err := d.Save(name, v); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -38,19 +45,19 @@ func (d *Daemon) mustSave(t *testing.T, name string, v any) {
 func TestASnapshotReachesToTheLastTimeAlive(t *testing.T) {
 	d, _ := onDisk(t)
 	changed := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	d.mustSave(t, stateFile("feed", "a"), pool.Snapshot{Alive: changed, Confirmed: []shard.Topic{"raid.1"}})
-	if s := d.lastSnapshot("a"); s == nil || !s.Alive.Equal(changed) || len(s.Confirmed) != 1 {
+	d.mustSave(t, file("feed", "a"), pool.Snapshot{Alive: changed, Confirmed: []shard.Topic{"raid.1"}})
+	if s := d.last("a"); s == nil || !s.Alive.Equal(changed) || len(s.Confirmed) != 1 {
 		t.Errorf("without the time alive: %+v", s)
 	}
 	d.mustSave(t, aliveFile, alive{At: changed.Add(time.Hour), Feeds: []string{"a", "b"}})
-	if s := d.lastSnapshot("a"); s == nil || !s.Alive.Equal(changed.Add(time.Hour)) {
+	if s := d.last("a"); s == nil || !s.Alive.Equal(changed.Add(time.Hour)) {
 		t.Errorf("with a later time: %+v", s)
 	}
 	d.mustSave(t, aliveFile, alive{At: changed.Add(-time.Hour), Feeds: []string{"a", "b"}})
-	if s := d.lastSnapshot("a"); s == nil || !s.Alive.Equal(changed) {
+	if s := d.last("a"); s == nil || !s.Alive.Equal(changed) {
 		t.Errorf("with an earlier time: %+v", s)
 	}
-	if s := d.lastSnapshot("b"); s != nil {
+	if s := d.last("b"); s != nil {
 		t.Errorf("a feed of which nothing was kept: %+v", s)
 	}
 }
@@ -58,22 +65,22 @@ func TestASnapshotReachesToTheLastTimeAlive(t *testing.T) {
 // Else a feed that comes back after months would claim to have listened until the last restart.
 func TestAFeedThatWasNotConfiguredLastTimeHasNoGap(t *testing.T) {
 	d, log := onDisk(t)
-	d.mustSave(t, stateFile("feed", "a"), pool.Snapshot{Alive: time.Now(), Confirmed: []shard.Topic{"raid.1"}})
+	d.mustSave(t, file("feed", "a"), pool.Snapshot{Alive: time.Now(), Confirmed: []shard.Topic{"raid.1"}})
 	d.mustSave(t, aliveFile, alive{At: time.Now(), Feeds: []string{"b"}})
-	if s := d.lastSnapshot("a"); s != nil || log.Len() > 0 {
+	if s := d.last("a"); s != nil || log.Len() > 0 {
 		t.Errorf("%+v; log: %s", s, log)
 	}
 }
 
 func TestWhatCannotBeReadIsSaidAndNoReasonToEnd(t *testing.T) {
 	d, log := onDisk(t)
-	dials := newJournal("host", d.state, d.Log)
-	for _, name := range []string{stateFile("feed", "a"), dials.file} {
-		if err := os.WriteFile(filepath.Join(d.state.Path(), name), []byte("{\"alive\": tru"), 0o600); err != nil {
+	dials := NewJournal("host", d.Dir, d.log)
+	for _, name := range []string{file("feed", "a"), dials.file.file()} {
+		if err := os.WriteFile(filepath.Join(d.Path(), name), []byte("{\"alive\": tru"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if s := d.lastSnapshot("a"); s != nil || !strings.Contains(log.String(), "feed=a") {
+	if s := d.last("a"); s != nil || !strings.Contains(log.String(), "feed=a") {
 		t.Errorf("%+v; log: %s", s, log)
 	}
 	if _, err := dials.Load(); err == nil || !strings.Contains(log.String(), "account=host") {
@@ -83,7 +90,7 @@ func TestWhatCannotBeReadIsSaidAndNoReasonToEnd(t *testing.T) {
 
 func TestWhatCannotBeKeptIsSaidOnceAndThatItIsOverToo(t *testing.T) {
 	d, log := onDisk(t)
-	k := d.newKeeper()
+	k := NewKeeper(Options{Log: d.log})
 	for _, failure := range []error{nil, errors.New("full"), errors.New("full"), nil, nil} {
 		k.say(failure)
 	}
@@ -95,17 +102,17 @@ func TestWhatCannotBeKeptIsSaidOnceAndThatItIsOverToo(t *testing.T) {
 
 func TestAJournalGivesBackWhatItWasTold(t *testing.T) {
 	d, log := onDisk(t)
-	j := newJournal("host", d.state, d.Log)
+	j := NewJournal("host", d.Dir, d.log)
 	if list, err := j.Load(); list != nil || err != nil || log.Len() > 0 {
 		t.Errorf("the first start: %v, %v; log: %s", list, err, log)
 	}
 	begin := time.Now().Round(0)
 	j.Save([]account.Attempt{{Begin: begin, End: begin.Add(time.Second)}, {Begin: begin.Add(time.Minute)}})
-	list, err := newJournal("host", d.state, d.Log).Load()
+	list, err := NewJournal("host", d.Dir, d.log).Load()
 	if err != nil || len(list) != 2 || !list[0].End.Equal(begin.Add(time.Second)) || !list[1].End.IsZero() {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if list, err := newJournal("another", d.state, d.Log).Load(); list != nil || err != nil {
+	if list, err := NewJournal("another", d.Dir, d.log).Load(); list != nil || err != nil {
 		t.Errorf("another account: %+v, %v", list, err)
 	}
 }

@@ -1,4 +1,4 @@
-package daemon
+package shelf
 
 import (
 	"bytes"
@@ -17,13 +17,13 @@ func TestAPositionThatDoesNotCountAnyMoreIsTold(t *testing.T) {
 	defer dir.Close()
 	told := func(feed, scope string) string {
 		var text bytes.Buffer
-		positions{dir, feed, scope}.tellOthers(slog.New(slog.NewTextHandler(&text, nil)))
+		Positions{dir, feed, scope}.TellOthers(slog.New(slog.NewTextHandler(&text, nil)))
 		return text.String()
 	}
 	if got := told("f", "host a"); got != "" {
 		t.Errorf("at the very first start: %s", got)
 	}
-	if err := (positions{dir, "f", "host a"}).Save([]byte("5")); err != nil {
+	if err := (Positions{dir, "f", "host a"}).Save([]byte("5")); err != nil {
 		t.Fatal(err)
 	}
 	for _, quiet := range [][2]string{{"f", "host a"}, {"g", "host a"}} {

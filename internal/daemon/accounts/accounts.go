@@ -1,0 +1,62 @@
+// Package accounts keeps the accounts that feeds share while feeds come and go. An account outlives its feeds: its upstream goes
+// on counting what a feed had that is gone, its connections until they are known to be closed, and its dials.
+package accounts
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"feedmux/internal/account"
+	"feedmux/limiter"
+)
+
+// All are the accounts, by their names. One goroutine at a time uses them.
+type All map[string]*counted
+
+// counted is one account.
+type counted struct {
+	*account.Account
+	figures figures
+	free    []*account.Share // of feeds that are gone
+}
+
+// figures are what an account was made with. Others need a restart.
+type figures struct {
+	connections, inFlight int
+	dials                 limiter.Window
+	hold                  time.Duration
+}
+
+func figuresOf(o account.Options) figures { return figures{o.Connections, o.InFlight, o.Dials, o.Hold} }
+
+// Has says whether there is an account like this.
+func (a All) Has(o account.Options) bool {
+	of := a[o.Name]
+	return of != nil && of.figures == figuresOf(o)
+}
+
+// Share gives a feed its share of the account that o describes, which is made for the first feed that asks.
+func (a All) Share(feed string, connections int, o account.Options) (*account.Share, error) {
+	of := a[o.Name]
+	if of == nil {
+		of = &counted{figures: figuresOf(o), Account: account.New(o)}
+		a[o.Name] = of
+	}
+	if of.figures != figuresOf(o) {
+		return nil, fmt.Errorf("its account %s is in use with other figures: a restart changes them", o.Name)
+	}
+	for i, s := range of.free {
+		if s.Limit() == connections {
+			of.free = slices.Delete(of.free, i, i+1)
+			return s, nil
+		}
+	}
+	return of.Join(feed, connections)
+}
+
+// Part takes the share of a feed that is gone, for another one like it. The places that it still has are its too.
+func (a All) Part(s *account.Share) {
+	of := a[s.Account().Name()]
+	of.free = append(of.free, s)
+}
