@@ -116,8 +116,8 @@ func (s *Stream) keep(end bool) error {
 	if position != nil && s.owed {
 		position = s.lowerOf(position, s.after)
 	}
-	if late := s.late.After(); position != nil && late != nil {
-		position = s.lowerOf(position, late)
+	if position != nil && s.late != nil {
+		position = s.lowerOf(position, s.late)
 	}
 	for i := range s.held {
 		h := &s.held[i]
@@ -247,9 +247,7 @@ func (s *Stream) onPageLocked() {
 	s.owed = false
 	if s.leaving { // from here on events are held again, and what came until now is fetched
 		s.leaving = false
-		s.after = s.late.After()
-		s.owed = s.after != nil
-		s.late.Clear()
+		s.owed, s.after, s.late = s.late != nil, s.late, nil
 		s.demand++
 		return
 	}
@@ -297,8 +295,7 @@ func (s *Stream) giveUpLocked(now time.Time) {
 		s.addGapLocked(Gap{From: s.left, To: now, Cause: cause.NATSOverflow, Filled: filled})
 		s.left = time.Time{}
 	}
-	s.late.Clear()
-	s.owed, s.leaving = false, false
+	s.owed, s.late, s.leaving = false, nil, false
 	s.metLocked()
 }
 
@@ -314,11 +311,10 @@ func (s *Stream) onSuspectLocked(same bool) {
 	}
 	s.sayLocked(slog.LevelError, "the upstream's positions begin anew, below where we were: it was rebuilt, and what it may have "+
 		"had is not fetched", "cause", cause.Rebuilt)
-	if late := s.late.After(); late != nil {
-		base = s.lowerOf(base, late)
-		s.late.Clear()
+	if s.late != nil {
+		base = s.lowerOf(base, s.late)
 	}
-	s.cursor, s.owed = slices.Clone(base), false
+	s.cursor, s.owed, s.late = slices.Clone(base), false, nil
 	s.trail.Reset(base)
 	s.seen.ForgetPositions()
 	s.unsaved, s.saveAt = true, time.Time{}

@@ -104,15 +104,15 @@ type Stream struct {
 	taken  uint64      // events, as the Taker counts them
 
 	// Where we are.
-	cursor   []byte         // the highest position that was brought, or need not be; nil: none is known
-	owed     bool           // something at or below the cursor is to be fetched
-	after    []byte         // with owed: it comes after this
-	late     brought.Missed // left out, and behind the cursor or about to be: owed once events are held again
-	top      []byte         // the highest position of those that were left out since leaving began; nil: none was
-	rewinds  int            // times that the cursor was lowered: what was asked for before is not about us any more
-	saved    []byte         // what the Store has; nil: nothing
-	anchored bool           // the first save was tried: events may be handed over
-	unsaved  bool           // saved is of another history
+	cursor   []byte // the highest position that was brought, or need not be; nil: none is known
+	owed     bool   // something at or below the cursor is to be fetched
+	after    []byte // with owed: it comes after this
+	late     []byte // behind the cursor, and left out: what comes after this is owed once events are held again; nil: nothing
+	top      []byte // the highest position of those that were left out since leaving began; nil: none was
+	rewinds  int    // times that the cursor was lowered: what was asked for before is not about us any more
+	saved    []byte // what the Store has; nil: nothing
+	anchored bool   // the first save was tried: events may be handed over
+	unsaved  bool   // saved is of another history
 
 	// What is to be fetched. A page that was asked for while demand had a number, and was the last, meets that demand.
 	demand, met int
@@ -187,7 +187,6 @@ func New(o Options) *Stream {
 		most:    pageEvents,
 		maxHeld: maxHeld,
 	}
-	s.late = brought.Missed{Order: o.Protocol, Seen: s.seen}
 	s.routes.want(nil)
 	s.taken, _ = o.Taker.Progress() // of a new Taker: none
 	position, err := o.Positions.Load()

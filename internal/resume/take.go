@@ -117,8 +117,11 @@ func (s *Stream) leaveOutLocked(h *held) {
 			return // it is still to come
 		}
 	} // else a page that is under way may pass it, and not have it
-	if k := s.seen.Key(h.id, h.position); len(h.id) > 0 && !s.seen.Has(k) {
-		s.late.Add(k, s.opts.Protocol.Before(h.position)) // it would not be asked for
+	if s.seen.Has(s.seen.Key(h.id, h.position)) {
+		return
+	}
+	if p := s.opts.Protocol.Before(h.position); len(h.id) > 0 && (s.late == nil || s.compare(p, s.late) < 0) {
+		s.late = slices.Clone(p) // it would not be asked for
 	}
 }
 

@@ -451,39 +451,6 @@ func TestALateEventThatIsLeftOutWhileAPagePassesItIsFetched(t *testing.T) {
 	})
 }
 
-func TestAnEventThatIsLeftOutOutOfTurnIsNotMissedOnceAPageBroughtIt(t *testing.T) {
-	test(t, "", "0", func(t *testing.T, r *rig) {
-		r.Stream.mu.Lock()
-		r.Stream.maxHeld = 0
-		r.Stream.mu.Unlock()
-		r.open()
-		r.hear(evs(1)...)
-		synctest.Wait()
-		r.taker.confirm(9)
-		r.taker.setRoom(0)
-		r.up.limit = 2
-		r.hear(evs(5, 3, 6)...)
-		time.Sleep(time.Second)
-		r.taker.setRoom(2)
-		time.Sleep(time.Second)
-		r.wantIDs(t, "[e1 e3 e5]")
-		r.Ended()
-		r.stop()
-		r.taker.confirm(9)
-		r.Stream.mu.Lock()
-		if !r.Stream.leaving {
-			t.Error("it is not left out any more")
-		}
-		r.Stream.mu.Unlock()
-		if err := r.KeepPosition(); err != nil || r.store.position() != "5" {
-			t.Errorf("saved %s, %v", r.store.position(), err)
-		}
-		r.begin("0")
-		r.open()
-		r.wantIDs(t, "[e6]")
-	})
-}
-
 func TestTheBodyOfAPageIsNotKept(t *testing.T) {
 	test(t, "", "0", func(t *testing.T, r *rig) {
 		r.up.say(evs(1, 2, 3)...)

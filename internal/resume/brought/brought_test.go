@@ -92,48 +92,6 @@ func TestWhatWasSeenIsBoundedAndForgottenInOrder(t *testing.T) {
 	}
 }
 
-func TestWhatIsMissedIsMissedUntilItIsSeen(t *testing.T) {
-	seen := NewSeen()
-	m := Missed{Order: numbers{}, Seen: seen}
-	k := func(n int) Key { return seen.Key(pos(n), nil) }
-	want := func(n int) {
-		t.Helper()
-		if p := m.After(); p == nil && n >= 0 || p != nil && number(p) != n {
-			t.Errorf("after %s, want %d", p, n)
-		}
-	}
-	want(-1)
-	m.Add(k(7), pos(6))
-	m.Add(k(4), pos(3))
-	want(3)
-	seen.Add(k(4), 1)
-	want(6)
-	seen.Add(k(7), 2)
-	want(-1)
-	for n := range 10 * maxMissed { // those that are seen make room
-		m.Add(k(100+n), pos(99+n))
-		if n >= maxMissed/2 {
-			seen.Add(k(100+n-maxMissed/2), uint64(n))
-		}
-		if len(m.list) > maxMissed {
-			t.Fatalf("%d are missed", len(m.list))
-		}
-	}
-	want(99 + 10*maxMissed - maxMissed/2)
-	for n := range 2 * maxMissed { // others do not
-		m.Add(k(90000+n), pos(89999+n))
-		if len(m.list) > maxMissed {
-			t.Fatalf("%d are missed", len(m.list))
-		}
-	}
-	for n := range 200000 {
-		seen.Add(k(n), uint64(n))
-	}
-	want(99 + 10*maxMissed - maxMissed/2)
-	m.Clear()
-	want(-1)
-}
-
 // numbers are positions.
 type numbers struct{}
 
