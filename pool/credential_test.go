@@ -50,6 +50,19 @@ func TestTopicsThatWereRefusedAreAskedForAgainWhenSomebodySaysSo(t *testing.T) {
 	})
 }
 
+// The slot is not told at once that a refused topic has no place there any more.
+func TestTopicsThatWereRefusedJustNowAreAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, twitch.PubSubOptions{BadTopics: []string{"*0"}}, topics(25), func(o *Options) { connections(o, 3) })
+		for s.status().Topics.Refused == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		s.up.Change(func(o *twitch.PubSubOptions) { o.BadTopics = nil })
+		s.pool.Pardon()
+		s.confirmed(25, time.Minute)
+	})
+}
+
 func TestTopicsThatWereRefusedAreAskedForAgainWhenTheCredentialChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s secret

@@ -222,6 +222,7 @@ func (p *Pool) Run(ctx context.Context) error {
 			if !p.ending {
 				p.ledger.PardonAll(time.Now())
 				p.assign(time.Now())
+				p.orderAll() // a slot that was not told yet that it lost a topic asks for it again all the same
 			}
 		case <-p.renewed:
 			p.renewals++

@@ -26,6 +26,7 @@ type collector struct {
 	events, lastEvent, published, dropped series
 	odd, gaps, gapSeconds, tokenDies      series
 	bufferBytes, bufferOldest, natsUp     series
+	unconfirmed                           series
 	natsRefused, noticesDropped           series
 	reloaded, build                       series
 	dialWait, pingRTT                     histogram
@@ -77,6 +78,8 @@ func newCollector(o *Options) *collector {
 		"Size of the events that wait in memory for NATS."))
 	c.bufferOldest = gauge(desc("buffer_oldest_seconds",
 		"How long the oldest of the events that wait for NATS has waited."))
+	c.unconfirmed = gauge(desc("nats_unconfirmed_seconds",
+		"How long the oldest of the events that NATS was handed waits to be confirmed; 0 where none does."))
 	c.natsUp = gauge(desc("nats_connected",
 		"1 while there is a connection to NATS, else 0."))
 	c.natsRefused = counter(desc("nats_refused_total",
@@ -122,6 +125,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	if a.err == nil {
 		c.bufferBytes.send(to, float64(a.delivery.BufferBytes))
 		c.bufferOldest.send(to, a.delivery.OldestSeconds)
+		c.unconfirmed.send(to, a.delivery.Unconfirmed)
 		c.natsUp.send(to, oneIf(a.delivery.Connected))
 		c.natsRefused.send(to, float64(a.delivery.Refused))
 		c.noticesDropped.send(to, float64(a.delivery.NoticesDropped))

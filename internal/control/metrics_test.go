@@ -51,7 +51,7 @@ func wantSeries(t *testing.T, got map[string]string, want map[string]string) {
 func TestMetricsSayWhatTheLoopsSaid(t *testing.T) {
 	o := options(answering(twitch()))
 	o.Delivery = delivering(Delivery{
-		Connected: true, BufferBytes: 300, OldestSeconds: 0.25,
+		Connected: true, BufferBytes: 300, OldestSeconds: 0.25, Unconfirmed: 1.5,
 		Published: map[string]uint64{"twitch": 4190},
 		Dropped:   map[string]map[string]uint64{"twitch": {"buffer_full": 7, "too_big": 1}},
 		Gaps:      map[string]map[string]uint64{"twitch": {"nats_broke": 4}},
@@ -62,6 +62,7 @@ func TestMetricsSayWhatTheLoopsSaid(t *testing.T) {
 		`feedmux_account_connections{account="pubsub-edge.twitch.tv"}`: "3",
 		`feedmux_buffer_bytes`:                                        "300",
 		`feedmux_buffer_oldest_seconds`:                               "0.25",
+		`feedmux_nats_unconfirmed_seconds`:                            "1.5",
 		`feedmux_capacity_topics{feed="twitch"}`:                      "500",
 		`feedmux_connections{feed="twitch",state="live"}`:             "2",
 		`feedmux_dial_wait_seconds_bucket{le="0.001"}`:                "1",

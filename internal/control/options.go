@@ -54,10 +54,11 @@ type Delivery struct {
 	Refused        uint64                       `json:"refused"` // messages that the server's permissions forbade
 	BufferBytes    int64                        `json:"buffer_bytes"`
 	BufferLimit    int64                        `json:"buffer_limit_bytes"`
-	OldestSeconds  float64                      `json:"oldest_s"`  // how long the oldest event in the buffer has waited
-	Published      map[string]uint64            `json:"published"` // by feed: events handed to NATS
-	Dropped        map[string]map[string]uint64 `json:"dropped"`   // by feed and reason
-	Gaps           map[string]map[string]uint64 `json:"gaps"`      // by feed and cause: of topics, at delivery
+	OldestSeconds  float64                      `json:"oldest_s"`      // how long the oldest event in the buffer has waited
+	Unconfirmed    float64                      `json:"unconfirmed_s"` // how long the oldest event that NATS was handed waits to be confirmed
+	Published      map[string]uint64            `json:"published"`     // by feed: events handed to NATS
+	Dropped        map[string]map[string]uint64 `json:"dropped"`       // by feed and reason
+	Gaps           map[string]map[string]uint64 `json:"gaps"`          // by feed and cause: of topics, at delivery
 	NoticesWaiting int                          `json:"notices_waiting"`
 	NoticesDropped uint64                       `json:"notices_dropped"`
 }

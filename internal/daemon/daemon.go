@@ -61,6 +61,7 @@ type Daemon struct {
 	http     net.Listener     // nil where it is off
 	socket   *local.Socket
 	core     *sink.Core
+	keeper   *shelf.Keeper
 	history  *history.Sampler
 	feeds    feeds
 	feeding  context.Context // of all feeds; set by Run
@@ -111,6 +112,7 @@ func New(o Options) (d *Daemon, err error) {
 		}
 		d.feeds.set(append(d.feeds.all(), feed))
 	}
+	d.keeper = shelf.NewKeeper(shelf.Options{Dir: d.state, Core: d.core, Feeds: d.keptFeeds, Log: d.Log})
 	d.history = newHistory(d.shown())
 	return d, nil
 }
@@ -235,8 +237,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	d.gate.leave() // nobody has changed anything before
 	d.serve(serving, &others)
 	others.Go(func() { d.history.Run(d.feeding) })
-	keeper := shelf.NewKeeper(shelf.Options{Dir: d.state, Core: d.core, Feeds: d.keptFeeds, Log: d.Log})
-	others.Go(func() { keeper.Run(d.feeding) })
+	others.Go(func() { d.keeper.Run(d.feeding) })
 	ready()
 
 	var failure error
@@ -255,7 +256,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	stopPublishing()
 	stopServing()
 	others.Wait()
-	keeper.End(context.WithoutCancel(ctx))
+	d.keeper.End(context.WithoutCancel(ctx))
 	for _, f := range d.feeds.all() {
 		f.keepPosition(d.Log) // NATS has had its chance to take what was handed to it
 	}

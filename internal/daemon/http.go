@@ -99,6 +99,9 @@ func (d *Daemon) notes() (list []string) {
 	if r := d.reloaded.Load(); !r.good {
 		list = append(list, "the configuration was bad when it was last read, and nothing of it counts: feedmux check says why")
 	}
+	if why := d.keeper.Failing(); why != "" {
+		list = append(list, "the state directory cannot be written, so a restart would lose what is not in it (Disk full): "+why)
+	}
 	for _, f := range d.feeds.all() {
 		if held := f.held(); held != "" {
 			list = append(list, "feed "+f.name+": "+held)
@@ -144,7 +147,7 @@ func (d *Daemon) delivery(context.Context) (control.Delivery, error) {
 func deliveryOf(s sink.Stats, limit int64) control.Delivery {
 	v := control.Delivery{
 		Connected: s.Connected, Server: s.Server,
-		BufferBytes: s.Buffer, BufferLimit: limit, OldestSeconds: s.Oldest.Seconds(),
+		BufferBytes: s.Buffer, BufferLimit: limit, OldestSeconds: s.Oldest.Seconds(), Unconfirmed: s.Unconfirmed.Seconds(),
 		Published: make(map[string]uint64), Dropped: make(map[string]map[string]uint64),
 		Gaps:       make(map[string]map[string]uint64),
 		Reconnects: s.Reconnects, Refused: s.Refused,

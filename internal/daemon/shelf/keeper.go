@@ -3,6 +3,7 @@ package shelf
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -39,8 +40,9 @@ type Keeper struct {
 	written map[*pool.Pool]uint64 // version of each feed's snapshot
 	alive   time.Time             // when that was last written
 	waiting bool                  // there are notices in the file of those that wait
-	failing bool                  // the log says that something cannot be kept
 	said    *rate.Limiter
+
+	failing atomic.Pointer[string] // why something could not be kept when it was last tried; nil: it could
 }
 
 // NewKeeper keeps nothing before Run.
@@ -75,6 +77,7 @@ func (k *Keeper) keep(ctx context.Context, end bool) {
 	now := alive{At: time.Now()}
 	unconfirmed := k.Core.Unconfirmed()
 	var failure error
+	tried := false // to write something
 	written := make(map[*pool.Pool]uint64)
 	for _, f := range k.Feeds() {
 		now.Feeds = append(now.Feeds, f.Name)
@@ -87,6 +90,7 @@ func (k *Keeper) keep(ctx context.Context, end bool) {
 			written[f.Pool] = version
 			continue
 		}
+		tried = true
 		if err := (Value{k.Dir, "feed", f.Name}).Save(s.Since(unconfirmed)); err != nil {
 			failure = err
 			continue
@@ -95,6 +99,7 @@ func (k *Keeper) keep(ctx context.Context, end bool) {
 	}
 	k.written = written // no feed that is gone
 	if left := k.Core.Unsent(); len(left) > 0 || k.waiting {
+		tried = true
 		if err := k.Dir.Save(waitingFile, left); err != nil {
 			failure = err
 		}
@@ -105,21 +110,35 @@ func (k *Keeper) keep(ctx context.Context, end bool) {
 		if !unconfirmed.IsZero() && unconfirmed.Before(now.At) {
 			now.At = unconfirmed
 		}
+		tried = true
 		if err := k.Dir.Save(aliveFile, now); err != nil {
 			failure = err
 		}
 	}
-	k.say(failure)
+	if tried {
+		k.say(failure)
+	}
+}
+
+// Failing says why something could not be kept when that was last tried; "": it could. Any goroutine may ask.
+func (k *Keeper) Failing() string {
+	if why := k.failing.Load(); why != nil {
+		return *why
+	}
+	return ""
 }
 
 // say logs that keeping fails, once a minute while it does, and that it works again.
 func (k *Keeper) say(failure error) {
-	switch {
-	case failure == nil && k.failing:
-		k.failing = false
-		k.Log.Info("what should outlive a restart is kept again")
-	case failure != nil && k.said.Allow():
-		k.failing = true
+	if failure == nil {
+		if k.failing.Swap(nil) != nil {
+			k.Log.Info("what should outlive a restart is kept again")
+		}
+		return
+	}
+	why := failure.Error()
+	k.failing.Store(&why)
+	if k.said.Allow() {
 		k.Log.Warn("what should outlive a restart cannot be kept", "error", failure)
 	}
 }

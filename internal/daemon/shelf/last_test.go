@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"feedmux/internal/account"
+	"feedmux/internal/sink"
 	"feedmux/internal/state"
 	"feedmux/pool"
 	"feedmux/shard"
@@ -114,5 +115,29 @@ func TestAJournalGivesBackWhatItWasTold(t *testing.T) {
 	}
 	if list, err := NewJournal("another", d.Dir, d.log).Load(); list != nil || err != nil {
 		t.Errorf("another account: %+v, %v", list, err)
+	}
+}
+
+func TestTheKeeperSaysThatTheDiskIsFullUntilItCouldWrite(t *testing.T) {
+	d, text := onDisk(t)
+	k := NewKeeper(Options{Dir: d.Dir, Core: sink.NewCore(sink.Options{Buffer: 1 << 20, Log: d.log}), Feeds: func() []Feed { return nil }, Log: d.log})
+	alive := filepath.Join(d.Path(), aliveFile)
+	if err := os.MkdirAll(filepath.Join(alive, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	k.keep(t.Context(), true)
+	if k.Failing() == "" || !strings.Contains(text.String(), "cannot be kept") {
+		t.Fatalf("failing: %q; the log: %s", k.Failing(), text)
+	}
+	k.keep(t.Context(), false) // nothing is due
+	if k.Failing() == "" || strings.Contains(text.String(), "kept again") {
+		t.Error("it is said to work again though nothing was written")
+	}
+	if err := os.RemoveAll(alive); err != nil {
+		t.Fatal(err)
+	}
+	k.keep(t.Context(), true)
+	if k.Failing() != "" || !strings.Contains(text.String(), "kept again") {
+		t.Errorf("failing: %q; the log: %s", k.Failing(), text)
 	}
 }
