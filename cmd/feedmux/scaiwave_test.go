@@ -635,7 +635,9 @@ func TestAFullBufferOfAScaiWaveFeedLosesNothing(t *testing.T) {
 	d, _ := startDaemonIn(t, waveConfig(w.address(), address, token.path, "buffer = \"512KiB\"\n[http]\nlisten = \"127.0.0.1:0\""), dir)
 	eventually(t, "the topic", func() bool { return confirmed(t, d) == 1 })
 	eventually(t, "events", func() bool { return wavePosition(t, dir) > 1000 })
+	broke := false // a write to NATS may have taken longer than it may: then the connection was left, and events come again
 	for range 2 {
+		closed := time.Now()
 		w.close(true)
 		for n := -1; n != r.count(); time.Sleep(300 * time.Millisecond) { // what has passed comes to its reader
 			n = r.count()
@@ -657,6 +659,7 @@ func TestAFullBufferOfAScaiWaveFeedLosesNothing(t *testing.T) {
 			t.Errorf("%v events were dropped", n)
 		}
 		w.close(false)
+		broke = broke || time.Since(closed) > 2500*time.Millisecond
 		n := r.count()
 		eventually(t, "events", func() bool { return r.count() > n+500 })
 	}
@@ -664,7 +667,7 @@ func TestAFullBufferOfAScaiWaveFeedLosesNothing(t *testing.T) {
 		t.Errorf("readyz says %d", status)
 	}
 	up.Change(func(o *scaiwave.Options) { o.Rate, o.Race = 0, false })
-	events, _ := r.whole(up, true)
+	events, _ := r.whole(up, !broke)
 	eventually(t, "the last position", func() bool {
 		sent, _ := up.Published()
 		return wavePosition(t, dir) == sent[len(sent)-1].Position
@@ -672,7 +675,7 @@ func TestAFullBufferOfAScaiWaveFeedLosesNothing(t *testing.T) {
 	if n := len(up.Syncs()); n < 3 {
 		t.Errorf("%d requests: nothing was left out and fetched", n)
 	}
-	if n := len(up.Conns()); n != 1 || len(up.Violations()) > 0 || len(r.closed()) > 0 {
+	if n := len(up.Conns()); n != 1 || len(up.Violations()) > 0 || !broke && len(r.closed()) > 0 {
 		t.Errorf("%d streams, %v, gaps %+v", n, up.Violations(), r.closed())
 	}
 	t.Logf("%d events, %d requests", events, len(up.Syncs()))
