@@ -29,6 +29,7 @@ const anything = "*"
 var imports = map[string][]string{
 	"shard":                {},
 	"limiter":              {},
+	"internal/bubble":      {},
 	"internal/socket":      {},
 	"internal/config":      {"internal/config/marks", "internal/config/strict", "internal/config/forms", "internal/config/topics", "internal/config/values"},
 	"internal/sim":         {},
@@ -110,7 +111,7 @@ var protocols = []string{"internal/protocol", "shard"}
 
 // forTests may be imported by the tests of every package beside its own table.
 var forTests = []string{
-	"internal/sim", "internal/sim/upstream", "internal/sim/twitch", "internal/sim/kite", "internal/sim/scaiwave", "internal/protocol/protocoltest", "internal/protocol/pubsub",
+	"internal/bubble", "internal/sim", "internal/sim/upstream", "internal/sim/twitch", "internal/sim/kite", "internal/sim/scaiwave", "internal/protocol/protocoltest", "internal/protocol/pubsub",
 	"internal/protocol/kite", "internal/protocol/scaiwave", "internal/resume", "internal/tally",
 }
 
@@ -140,6 +141,23 @@ func TestPackagesImportWhatTheTableAllows(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// See package bubble for why.
+func TestWhoUsesBubblesRunsThemOnOneProcessorUnderTheRaceDetector(t *testing.T) {
+	users := 0
+	for _, p := range packages(t) {
+		if !slices.ContainsFunc(p.files, func(f file) bool { return f.bubbles }) {
+			continue
+		}
+		users++
+		if !slices.ContainsFunc(p.files, func(f file) bool { return f.test && slices.Contains(f.imports, "internal/bubble") }) {
+			t.Errorf("%s: its tests use testing/synctest and do not import internal/bubble", p.dir)
+		}
+	}
+	if users < 10 {
+		t.Errorf("found %d packages that use testing/synctest: is the search broken?", users)
 	}
 }
 
@@ -240,6 +258,7 @@ type file struct {
 	lines      int
 	documented bool
 	imports    []string // folders of this module
+	bubbles    bool     // imports testing/synctest
 }
 
 func (p pkg) testsOnly() bool {
@@ -290,6 +309,7 @@ func parse(t *testing.T, name string) file {
 		if dir, found := folder(t, spec); found {
 			f.imports = append(f.imports, dir)
 		}
+		f.bubbles = f.bubbles || spec.Path.Value == `"testing/synctest"`
 	}
 	return f
 }

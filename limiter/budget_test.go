@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	_ "feedmux/internal/bubble"
 )
 
 // diary notes when attempts began and ended, as an upstream would that counts strictly.

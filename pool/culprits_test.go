@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"feedmux/internal/bubble"
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
@@ -144,7 +145,7 @@ func TestASuspectWhoseAnswerIsLostIsAskedForAgain(t *testing.T) {
 
 func TestConnectionsThatBreakByChanceAreNoTopicsFault(t *testing.T) {
 	hours := 4
-	if underRace || testing.Short() {
+	if bubble.Raced || testing.Short() {
 		hours = 1
 	}
 	for _, delay := range []time.Duration{0, 300 * time.Millisecond} {

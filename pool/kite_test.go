@@ -14,6 +14,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"feedmux/internal/bubble"
 	"feedmux/internal/cause"
 	"feedmux/internal/conn"
 	"feedmux/internal/credential"
@@ -892,7 +893,7 @@ func TestKiteTicksThatContradictThemselvesAreCountedAndWithheldIfThatIsWanted(t 
 
 func TestKiteAHandOverLosesNoTickAndNoneComesLate(t *testing.T) {
 	n := 2 * kite.TopicsPerConnection
-	if underRace {
+	if bubble.Raced {
 		n = 200
 	}
 	for name, row := range map[string]struct {
@@ -940,7 +941,7 @@ func TestKiteAHandOverLosesNoTickAndNoneComesLate(t *testing.T) {
 // are handed over: each tick that was sent comes, or was sent inside a gap of its topic, and none comes after a newer one.
 func TestKiteWhatIsMissingIsInsideAnAnnouncedGap(t *testing.T) {
 	seeds := uint64(5)
-	if underRace {
+	if bubble.Raced {
 		seeds = 1
 	}
 	for seed := range seeds {

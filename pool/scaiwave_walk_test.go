@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"feedmux/internal/bubble"
 	"feedmux/internal/sim"
 	"feedmux/internal/sim/scaiwave"
 	"feedmux/internal/sim/upstream"
@@ -34,7 +35,7 @@ type voyage struct {
 // for an event that the upstream showed late. FEEDMUX_WALKS sets how many walks there are.
 func TestAScaiWaveFeedIsWholeWhateverHappens(t *testing.T) {
 	walks := 8
-	if underRace {
+	if bubble.Raced {
 		walks = 3
 	}
 	if n, err := strconv.Atoi(os.Getenv("FEEDMUX_WALKS")); err == nil {

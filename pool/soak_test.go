@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"feedmux/internal/bubble"
 	"feedmux/internal/sim"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
@@ -26,7 +27,7 @@ type soak struct {
 // the end the ledger says what the upstream does.
 func TestADayWithAFaultAMinute(t *testing.T) {
 	length := 24 * time.Hour
-	if underRace || testing.Short() {
+	if bubble.Raced || testing.Short() {
 		length = time.Hour
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -207,7 +208,7 @@ func (s *soak) arrive() {
 
 func TestTenThousandReconnectsLeaveNothingBehind(t *testing.T) {
 	rounds := 10
-	if underRace || testing.Short() {
+	if bubble.Raced || testing.Short() {
 		rounds = 2
 	}
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	_ "feedmux/internal/bubble"
 	"feedmux/internal/sim/twitch"
 	"feedmux/internal/sim/upstream"
 	"feedmux/shard"

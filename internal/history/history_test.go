@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	_ "feedmux/internal/bubble"
 	"feedmux/internal/cause"
 	"feedmux/internal/control"
 	"feedmux/pool"

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	_ "feedmux/internal/bubble"
 	"feedmux/internal/cause"
 	"feedmux/internal/control"
 	"feedmux/internal/history"

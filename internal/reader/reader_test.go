@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	_ "feedmux/internal/bubble"
 	"feedmux/internal/protocol"
 	"feedmux/internal/protocol/pubsub"
 	"feedmux/internal/socket"

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	_ "feedmux/internal/bubble"
 	"feedmux/internal/protocol"
 	"feedmux/internal/topic"
 	"feedmux/shard"

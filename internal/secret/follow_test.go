@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	_ "feedmux/internal/bubble"
 )
 
 func TestManyWhoWantTheFirstValueRunTheCommandOnce(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	_ "feedmux/internal/bubble"
 )
 
 // connect returns both ends of a connection.

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	_ "feedmux/internal/bubble"
 	"feedmux/pool"
 )
 

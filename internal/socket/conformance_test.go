@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	_ "feedmux/internal/bubble"
 )
 
 // exchange is one case: what the server sends, and what must come of it.

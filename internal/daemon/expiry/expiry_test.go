@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	_ "feedmux/internal/bubble"
 	"feedmux/internal/config"
 )
 

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	_ "feedmux/internal/bubble"
 	"feedmux/internal/sim"
 )
 

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	_ "feedmux/internal/bubble"
 	"feedmux/internal/sim"
 )
 

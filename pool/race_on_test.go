@@ -1,6 +1,0 @@
-//go:build race
-
-package pool
-
-// underRace says that the race detector runs: long tests are shorter then.
-const underRace = true
