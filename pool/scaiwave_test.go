@@ -696,6 +696,34 @@ func TestNobodyFightsForAToken(t *testing.T) {
 	})
 }
 
+func TestWhoSaysSoEndsTheWaitForAToken(t *testing.T) {
+	for name, say := range map[string]func(s *sea){
+		"a renewal":     func(s *sea) { s.pool.Renew() },
+		"another token": func(s *sea) { s.renew("token-2") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := embark(t, paced(5), nil, "*")
+				s.confirmed(1, time.Minute)
+				time.Sleep(2 * time.Minute)
+				begin := time.Now()
+				s.up.TakeOver(s.conn())
+				time.Sleep(5 * time.Minute)
+				if n := len(s.streamsSince(begin)); n > 0 {
+					t.Fatalf("%d dials", n)
+				}
+				say(s)
+				s.confirmed(1, 5*time.Second)
+				if n := len(s.streamsSince(begin)); n != 1 {
+					t.Errorf("%d dials", n)
+				}
+				s.hush()
+				s.whole(true)
+			})
+		})
+	}
+}
+
 func TestAPingTimeoutOfTheUpstreamIsNoDuplicate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := embark(t, paced(5), nil, "*")

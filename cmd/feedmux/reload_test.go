@@ -277,6 +277,30 @@ func TestAnotherModeIsAskedForWithoutAnotherConnection(t *testing.T) {
 	mode(kite.ModeFull)
 }
 
+func TestAListOfInstrumentsThatIsMuchShorterIsTakenByAReload(t *testing.T) {
+	k, address := exchange(t, kite.Options{Token: "good"})
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "token"), "good")
+	list := filepath.Join(dir, "instruments.csv")
+	const head, infy = "instrument_token,tradingsymbol,exchange\n", "408065,INFY,NSE\n"
+	put(t, list, head+infy+"884737,TATAMOTORS,NSE\n256265,NIFTY,NSE\n738561,RELIANCE,NSE\n")
+	feed := "[[feed]]\nname = \"k\"\nprotocol = \"kite\"\nurl = \"ws://" + address + "\"\nauth.file = \"token\"\n" +
+		"options = { api_key = \"key\", instruments = \"instruments.csv\" }\ntopics = [\"NSE:INFY\", \"NSE:NIFTY\"]\n"
+	o := runOperated(t, dir, t.TempDir(), feed)
+	o.confirms("k", 2, 2)
+
+	put(t, list, head+infy)
+	old := time.Now().Add(-time.Hour) // it was written long ago, and is all there
+	if err := os.Chtimes(list, old, old); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a warning", func() bool { return o.logged("a reload takes it") })
+	o.confirms("k", 2, 2)
+	o.reloadAsItIs()
+	eventually(t, "what the list no longer has", func() bool { return o.status("k").Topics.Refused == 1 })
+	eventually(t, "the upstream to know", func() bool { c := k.Conns(); return len(c) == 1 && len(c[0].Instruments) == 1 })
+}
+
 func TestWhatCountsForTheNextLifeWaitsForIt(t *testing.T) {
 	up, address := upstream(t, twitch.PubSubOptions{})
 	topics := `"raid.1", "raid.2", "raid.3", "raid.4"`

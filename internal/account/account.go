@@ -43,6 +43,7 @@ type Account struct {
 	timer    *time.Timer // when to look again for somebody who may have a turn; nil before the first
 	budgetAt time.Time   // the budget let no dial begin before, when it was last asked
 	resumeAt time.Time   // no dial before: the upstream asked for it
+	yieldAt  time.Time   // no dial before: somebody else uses the credential
 	roomAt   time.Time   // no dial before: the upstream has no room for us
 	crowded  int         // dials in a row that it refused because of too many connections
 
@@ -175,6 +176,32 @@ func (s *Share) Pause(d time.Duration) (until time.Time) {
 	return a.resumeAt // the timer that is set may be early now; it looks again
 }
 
+// yieldFor is how long the field is left to somebody else.
+const yieldFor = mostPause
+
+// Yield leaves the field to somebody else who uses the same credential, where the upstream allows one connection for each: a
+// dial of ours would end theirs. Nobody of the account dials for 15 minutes, unless somebody calls Insist.
+func (s *Share) Yield() {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.yieldAt = time.Now().Add(yieldFor)
+}
+
+// Insist ends what Yield began, since people say so or the credential is another one. It says whether there was anything to
+// end; what else keeps the account from dialling stays.
+func (s *Share) Insist() bool {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.yieldAt.After(time.Now()) {
+		return false
+	}
+	a.yieldAt = time.Time{}
+	a.grantLocked()
+	return true
+}
+
 // firstCrowded is the pause after the second refusal in a row because of too many connections: it doubles, to mostPause.
 const firstCrowded = time.Minute
 
@@ -215,7 +242,7 @@ func (s *Share) OpenAt() time.Time {
 
 // openAtLocked is the time before which nobody may dial, whatever there is of places and budget.
 func (a *Account) openAtLocked() time.Time {
-	at := later(a.resumeAt, a.roomAt)
+	at := later(later(a.resumeAt, a.yieldAt), a.roomAt)
 	if a.live > 0 {
 		return at
 	}

@@ -7,6 +7,7 @@ type Wait string
 
 const (
 	WaitPause    Wait = "the upstream asked for a pause"
+	WaitYield    Wait = "another program uses the same credential"
 	WaitCrowded  Wait = "the upstream has no room for more connections"
 	WaitBackoff  Wait = "backoff, since no connection is live"
 	WaitProbe    Wait = "another connection is tried first"
@@ -25,6 +26,8 @@ func (s *Share) Waits() (why Wait, until time.Time) {
 		switch {
 		case until.Equal(a.resumeAt):
 			return WaitPause, until
+		case until.Equal(a.yieldAt):
+			return WaitYield, until
 		case until.Equal(a.roomAt):
 			return WaitCrowded, until
 		}

@@ -67,6 +67,38 @@ func TestAShareSaysWhatKeepsItFromDialling(t *testing.T) {
 	})
 }
 
+func TestTheFieldIsLeftToSomebodyElseUntilPeopleInsist(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := join(t, New(wide(1)), "one", 1)
+		if s.Insist() {
+			t.Error("there was nothing to end")
+		}
+		s.Pause(time.Minute)
+		s.Yield()
+		wantWait(t, s, WaitYield, 15*time.Minute)
+		begin := time.Now()
+		seat := make(chan *Seat)
+		go func() { seat <- turn(t, s, Request{}) }()
+		synctest.Wait()
+		if !s.Insist() || s.Insist() {
+			t.Error("it was to be ended once")
+		}
+		wantWait(t, s, WaitPause, time.Minute)
+		first := <-seat
+		if waited := time.Since(begin); waited != time.Minute {
+			t.Errorf("the turn came after %v: the pause is the upstream's word", waited)
+		}
+		first.Leave(End{PeerGone: true})
+
+		s.Yield()
+		begin = time.Now()
+		turn(t, s, Request{}).Leave(End{PeerGone: true})
+		if waited := time.Since(begin); waited != 15*time.Minute {
+			t.Errorf("the turn came after %v", waited)
+		}
+	})
+}
+
 func TestAShareSaysThatItWaitsForADialThatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := wide(2)

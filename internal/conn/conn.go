@@ -209,6 +209,9 @@ func (c *Conn) onOrder(ctx context.Context, o slots.Order) {
 		o.Topics = nil // an order that came late does not open what is being closed
 	}
 	changed := o.Credential > c.order.Credential
+	if (changed || o.Renewals > c.order.Renewals) && c.opts.Share.Insist() {
+		c.retryAt = time.Now() // else the account says when
+	}
 	c.order = o
 	if s := c.opts.Stream; s != nil && ctx.Err() == nil {
 		if changed {

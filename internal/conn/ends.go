@@ -184,7 +184,7 @@ func (c *Conn) judge(l *life.Life, e reader.Ended) cause.Cause {
 		case protocol.Unanswered:
 			return cause.PingTimeout
 		case protocol.Duplicate:
-			c.opts.Share.Pause(yieldFor) // whoever it is would be closed by our next dial
+			c.opts.Share.Yield() // whoever it is would be closed by our next dial
 			return cause.Duplicate
 		case protocol.Denied:
 			return c.refused(l)
@@ -207,10 +207,6 @@ func (c *Conn) judge(l *life.Life, e reader.Ended) cause.Cause {
 	}
 	return why
 }
-
-// yieldFor is how long we leave the field to somebody else who uses our credential, where the upstream allows one
-// connection for each. It is the longest pause that an account makes.
-const yieldFor = 15 * time.Minute
 
 // refused notes that the upstream ended the life because of its credential, and names the cause. Nobody dials with that
 // again.

@@ -187,6 +187,7 @@ func (d *Daemon) apply(f *feed, c *config.Feed, s pool.Settings) {
 	}
 	f.pool.Pardon()
 	f.want(c)
+	f.source.Reread()
 	if f.secret != nil {
 		f.secret.Use(SecretSource(c), c.Auth.RefreshBefore)
 		f.secret.Reload()

@@ -160,6 +160,8 @@ func (n *named) Follow(f *config.Feed) {
 	n.Others()
 }
 
+func (n *named) Reread() { n.Take() }
+
 // kiteClaims are the topics of f that may have a subject, now or later: a list of instruments gives names other tokens each
 // day, so such a topic has none here.
 func kiteClaims(f *config.Feed) []shard.Wanted {

@@ -198,8 +198,9 @@ func (i *Instruments) look() bool {
 
 // readAfter reads the whole file as it is, after another reading. An error means that it is not to be believed.
 func (i *Instruments) readAfter(before Reading) (Reading, error) {
+	taken := i.take.Swap(false) // as it is now, and not as it may be later
 	now, age, err := i.read()
-	if err != nil || i.take.Swap(false) {
+	if err != nil || taken {
 		return now, err
 	}
 	if now.Rows < before.Rows/2 {

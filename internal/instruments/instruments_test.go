@@ -299,6 +299,16 @@ func TestAListThatIsMuchShorterIsTakenOnceSomebodySaysSo(t *testing.T) {
 	if i.look() {
 		t.Error("the next one was taken by itself, too")
 	}
+
+	write(t, i.o.File, "a seven\n")
+	i.Take()
+	if i.others.Swap(false); i.resolve() {
+		t.Fatal("a broken one was taken")
+	}
+	write(t, i.o.File, "")
+	if i.look() {
+		t.Error("what was said of the broken one counts for the next")
+	}
 }
 
 func TestANameThatGoesAndComesBackAsAnotherIsKnown(t *testing.T) {

@@ -13,7 +13,8 @@ func (a asking) renewCommand() *cobra.Command {
 		Long: `Renew replaces a feed's connections one after another, as fast as its dial budget lets
 it. Where a place is free, the new connection stands before the old one is closed, and
 no event is missed. Use it when settings wait for the next connection after a reload,
-or when a connection is open and quiet.`,
+or when a connection is open and quiet. It also ends the wait for another program that
+uses the same credential (cause duplicate_connection).`,
 		Example: "  feedmux renew twitch\n  feedmux status twitch --watch",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -55,6 +55,9 @@ type Source interface {
 	// tells of them.
 	Follow(f *config.Feed)
 
+	// Reread says that people take what topics are looked up in as it is now, as a reload does. Watch tells of what it changes.
+	Reread()
+
 	// Watch calls changed, and waits for it, each time that something else is wanted by itself, until ctx ends. It is called
 	// once.
 	Watch(ctx context.Context, changed func())
@@ -79,6 +82,8 @@ func (l *listed) Follow(f *config.Feed) {
 	wanted := l.wanted(f)
 	l.now.Store(&wanted)
 }
+
+func (l *listed) Reread() {}
 
 func (l *listed) Watch(ctx context.Context, _ func()) { <-ctx.Done() }
 
