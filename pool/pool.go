@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -138,7 +139,7 @@ func raise(signal chan<- struct{}) {
 }
 
 // Status asks the pool's loop what it knows; withLedger adds a line for each wanted topic. An error means that the loop
-// did not turn before ctx ended.
+// did not turn before ctx ended, or is ErrEnded.
 func (p *Pool) Status(ctx context.Context, withLedger bool) (Status, error) {
 	s := Status{Feed: p.opts.Conn.Feed}
 	err := p.look(ctx, func() { s = p.status(withLedger) })
@@ -146,7 +147,7 @@ func (p *Pool) Status(ctx context.Context, withLedger bool) (Status, error) {
 }
 
 // Topic asks the pool's loop for the line of one topic. It costs no look at the others. wanted is false for a topic that
-// nobody wants; an error means that the loop did not turn before ctx ended.
+// nobody wants; an error means that the loop did not turn before ctx ended, or is ErrEnded.
 func (p *Pool) Topic(ctx context.Context, name shard.Topic) (line TopicStatus, wanted bool, err error) {
 	err = p.look(ctx, func() {
 		if r := p.ledger.Record(name); r != nil {
@@ -156,6 +157,9 @@ func (p *Pool) Topic(ctx context.Context, name shard.Topic) (line TopicStatus, w
 	return line, wanted, err
 }
 
+// ErrEnded says that a pool's Run has returned, so that its loop can be asked nothing.
+var ErrEnded = errors.New("the pool has ended")
+
 // look runs at in the loop, which it must not hold up, and returns after it. An error means that it did not run.
 func (p *Pool) look(ctx context.Context, at func()) error {
 	done := make(chan struct{})
@@ -163,6 +167,8 @@ func (p *Pool) look(ctx context.Context, at func()) error {
 	case p.looks <- func() { at(); close(done) }:
 		<-done
 		return nil
+	case <-p.ended:
+		return ErrEnded
 	case <-ctx.Done():
 		return ctx.Err()
 	}

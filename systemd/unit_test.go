@@ -74,7 +74,7 @@ func TestTheUnitHoldsWhatTheDaemonReliesOn(t *testing.T) {
 		}
 	}
 	if got, want := keys["Service.ExecReload"], []string{
-		"/usr/bin/feedmux check --config /etc/feedmux/config.toml", // a bad configuration ends here
+		"/usr/bin/feedmux check --quiet --config /etc/feedmux/config.toml", // a bad configuration ends here
 		"/bin/kill -HUP $MAINPID",
 	}; !slices.Equal(got, want) {
 		t.Errorf("Service.ExecReload is %q, want %q", got, want)

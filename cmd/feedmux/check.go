@@ -17,7 +17,7 @@ const defaultConfig = "/etc/feedmux/config.toml"
 
 func checkCommand() *cobra.Command {
 	var path string
-	var asJSON, explained bool
+	var asJSON, explained, quiet bool
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Check a configuration and print what it would do",
@@ -29,6 +29,8 @@ With --explain it prints every value that counts instead: those of the file and
 those that are defaults, where each is from, and whether a reload makes a change of
 it count now, for the next life of a connection, or only after a restart. It shows
 no secret.
+
+With --quiet it says nothing of a configuration that is good, for scripts and units.
 
 A bad configuration gets all of its problems at once, each with its line and key,
 and exit code 78.`,
@@ -48,6 +50,9 @@ and exit code 78.`,
 			plans, err := planOf(cfg)
 			if err != nil {
 				return failed(err)
+			}
+			if quiet {
+				return nil
 			}
 			if asJSON {
 				answer := map[string]any{"config": path, "feeds": plans}
@@ -72,6 +77,9 @@ and exit code 78.`,
 	c.Flags().StringVarP(&path, "config", "c", defaultConfig, "the configuration `file`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, of problems too")
 	c.Flags().BoolVar(&explained, "explain", false, "print every value that counts, and where it is from")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "print problems only")
+	c.MarkFlagsMutuallyExclusive("quiet", "explain")
+	c.MarkFlagsMutuallyExclusive("quiet", "json")
 	return c
 }
 

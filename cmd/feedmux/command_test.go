@@ -62,6 +62,9 @@ feed twitch
 	if out != want {
 		t.Errorf("got\n%s\nwant\n%s", out, want)
 	}
+	if code, out, errs := feedmux(t, "check", "--quiet", "--config", path); code != 0 || out+errs != "" {
+		t.Errorf("exit %d, and said %q where it was to be quiet", code, out+errs)
+	}
 }
 
 func TestCheckTellsOfTurnsAndOfHandOversWithoutAFreeConnection(t *testing.T) {
@@ -110,8 +113,8 @@ url = "wss://other.example"
 topics = ["raid.1", "not a topic"]
 subject = "feed.a.{topic}"
 `)
-	for _, command := range []string{"check", "run"} {
-		code, out, errs := feedmux(t, command, "--config", path)
+	for _, command := range [][]string{{"check"}, {"check", "--quiet"}, {"run"}} {
+		code, out, errs := feedmux(t, append(command, "--config", path)...)
 		if code != exitConfig || out != "" {
 			t.Errorf("%s: exit %d: %s", command, code, out)
 		}
@@ -179,7 +182,7 @@ func TestAConfigurationThatIsNotThereIs78(t *testing.T) {
 
 func TestWrongUsageIs2(t *testing.T) {
 	for _, args := range [][]string{
-		{"chekc"}, {"check", "--confg", "x"}, {"check", "x"}, {"run", "x"}, {"sim"}, {"sim", "binance"},
+		{"chekc"}, {"check", "--confg", "x"}, {"check", "--quiet", "--json"}, {"check", "x"}, {"run", "x"}, {"sim"}, {"sim", "binance"},
 		{"sim", "twitch-pubsub", "--refuse", "2"}, {"demo", "--topics", "0"}, {"demo", "--for", "soon"},
 	} {
 		if code, out, errs := feedmux(t, args...); code != exitUsage || out != "" || !strings.HasPrefix(errs, "feedmux: ") {

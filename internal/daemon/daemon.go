@@ -158,7 +158,7 @@ func (d *Daemon) Stats() sink.Stats { return d.core.Stats() }
 // Status asks each feed's pool.
 func (d *Daemon) Status(ctx context.Context) (list []pool.Status, err error) {
 	for _, f := range d.feeds.all() {
-		s, err := f.status(ctx, false)
+		s, err := f.pool.Status(ctx, false)
 		if err != nil {
 			return nil, err
 		}
@@ -299,7 +299,7 @@ func (d *Daemon) Turning(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, turnWithin)
 	defer cancel()
 	for _, f := range d.feeds.all() {
-		if _, err := f.status(ctx, false); err != nil && !errors.Is(err, errOver) {
+		if _, err := f.pool.Status(ctx, false); err != nil && !errors.Is(err, pool.ErrEnded) {
 			return fmt.Errorf("the loop of feed %s does not turn: %w", f.name, err)
 		}
 	}

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -50,8 +49,6 @@ type feed struct {
 	file     atomic.Pointer[topicfile.Follower[config.Topic]] // nil: there is no file of topics
 	watching sync.WaitGroup
 	running  sync.WaitGroup
-	life     context.Context // ends with the pool's loop
-	over     func()          // ends it
 }
 
 // newFeed makes a feed of what counts. Its configuration was checked. last is what the run before left of it; nil: nothing
@@ -72,7 +69,6 @@ func (d *Daemon) newFeed(f *config.Feed, last *pool.Snapshot) (made *feed, err e
 	made = &feed{
 		name: f.Name, began: f, config: f, secret: secretOf(f, d.Log), unfollow: func() {},
 	}
-	made.life, made.over = context.WithCancel(context.Background())
 	if made.source, err = of.SourceOf(f, shelf.Value{Dir: d.state, Kind: "names", Name: f.Name}, d.Log.With("feed", f.Name)); err != nil {
 		return nil, err
 	}
@@ -189,7 +185,6 @@ func (d *Daemon) start(f *feed) {
 	f.watch(watching, d.Log)
 	d.follow(f)
 	f.running.Go(func() {
-		defer f.over()
 		if err := f.pool.Run(running); err != nil {
 			d.fail(fmt.Errorf("feed %s: %w", f.name, err))
 		}
@@ -226,34 +221,10 @@ func (f *feed) wantNothing(ctx context.Context) {
 	defer cancel()
 	f.pool.Want(nil)
 	for {
-		if s, err := f.status(ctx, false); err != nil || s.Topics.Wanted == 0 {
+		if s, err := f.pool.Status(ctx, false); err != nil || s.Topics.Wanted == 0 {
 			return
 		}
 	}
-}
-
-// errOver says that a feed's pool has ended, so that nobody can ask it anything.
-var errOver = errors.New("it has ended")
-
-// ask has its caller's question asked of the feed's pool, for no longer than that runs.
-func (f *feed) ask(ctx context.Context, question func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(f.life, cancel)()
-	err := question(ctx)
-	if err != nil && f.life.Err() != nil {
-		return errOver
-	}
-	return err
-}
-
-// status asks the feed's pool.
-func (f *feed) status(ctx context.Context, ledger bool) (s pool.Status, err error) {
-	err = f.ask(ctx, func(ctx context.Context) (err error) {
-		s, err = f.pool.Status(ctx, ledger)
-		return err
-	})
-	return s, err
 }
 
 // keepPosition saves how far NATS has what the upstream keeps. It is called when the pool has ended.

@@ -49,21 +49,18 @@ func (d *Daemon) shownFeeds() (list []control.Feed) {
 
 // shownFeed is f. If it is taken away while somebody asks, there is nothing to be seen of it any more.
 func (d *Daemon) shownFeed(f *feed) control.Feed {
-	taken := func(err error) bool { return errors.Is(err, errOver) && d.feeding.Err() == nil }
+	taken := func(err error) bool { return errors.Is(err, pool.ErrEnded) && d.feeding.Err() == nil }
 	return control.Feed{
 		Name: f.name,
 		Status: func(ctx context.Context, ledger bool) (pool.Status, error) {
-			s, err := f.status(ctx, ledger)
+			s, err := f.pool.Status(ctx, ledger)
 			if taken(err) {
 				return pool.Status{Feed: f.name}, nil
 			}
 			return s, err
 		},
 		Topic: func(ctx context.Context, name shard.Topic) (line pool.TopicStatus, wanted bool, err error) {
-			err = f.ask(ctx, func(ctx context.Context) (err error) {
-				line, wanted, err = f.pool.Topic(ctx, name)
-				return err
-			})
+			line, wanted, err = f.pool.Topic(ctx, name)
 			if taken(err) {
 				return line, false, nil
 			}

@@ -112,7 +112,7 @@ func (d *Daemon) ChangeTopics(ctx context.Context, who string, c local.Change) (
 	f.want(wants.FeedOf(now, f.name))
 	d.Log.Info("run-time topics changed", "feed", f.name, "by", who, "verb", string(c.Verb),
 		"added", len(done.Added), "removed", len(done.Removed), "changed", len(done.Changed))
-	s, err := f.status(ctx, false)
+	s, err := f.pool.Status(ctx, false)
 	if err != nil {
 		return r, &local.Error{Kind: local.Away, Text: "the topics are changed, but the feed's loop does not answer: " + err.Error()}
 	}
@@ -156,7 +156,7 @@ func (d *Daemon) Topics(ctx context.Context, feed string) ([]local.TopicEntry, e
 	c := f.config
 	d.gate.leave()
 
-	s, err := f.status(ctx, true)
+	s, err := f.pool.Status(ctx, true)
 	if err != nil {
 		return nil, &local.Error{Kind: local.Away, Text: err.Error()}
 	}
