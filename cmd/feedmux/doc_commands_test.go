@@ -268,7 +268,7 @@ func TestConsumersInThePagesRead(t *testing.T) {
 		}
 		modules := nodeModules("@nats-io/transport-node")
 		if modules == "" {
-			t.Skip("the consumer in JavaScript is not run: NODE_PATH names no folder with @nats-io/transport-node")
+			t.Skip("the consumer in JavaScript is not run: run npm ci in cmd/feedmux/testdata/node first")
 		}
 		dir := t.TempDir()
 		if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
@@ -348,7 +348,7 @@ func prints(t *testing.T, p *forPages, c *exec.Cmd) {
 
 // nodeModules is the folder that has a package for node, "" where none has.
 func nodeModules(name string) string {
-	own, err := filepath.Abs(filepath.Join(root, "internal", "page", "browser", "node_modules"))
+	own, err := filepath.Abs(filepath.Join("testdata", "node", "node_modules"))
 	if err != nil {
 		return ""
 	}

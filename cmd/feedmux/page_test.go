@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +84,11 @@ func needsBrowser(t *testing.T, folder string) (node string) {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("the status page is not looked at: there is no node here")
+	}
+	if version, err := exec.CommandContext(t.Context(), node, "-p", "parseInt(process.versions.node)").Output(); err != nil {
+		t.Fatal(err)
+	} else if major, err := strconv.Atoi(strings.TrimSpace(string(version))); err != nil || major < 20 {
+		t.Skipf("the status page is not looked at: node is version %s here, and what drives the browser wants 20", bytes.TrimSpace(version))
 	}
 	chromium := os.Getenv("CHROMIUM")
 	if chromium == "" {
