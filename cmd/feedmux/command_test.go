@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,23 @@ func manyTopics(n int) string {
 		fmt.Fprintf(&b, "%q,", fmt.Sprintf("video-playback-by-id.%d", i+1))
 	}
 	return b.String()
+}
+
+func TestInTheJournalAFailureIsAnError(t *testing.T) {
+	f, written := journalFile(t)
+	path := write(t, "bad = 1\n[[feed]]\n")
+	if code := run(t.Context(), []string{"run", "--config", path}, io.Discard, f); code != exitConfig {
+		t.Errorf("exit %d", code)
+	}
+	lines := strings.Split(strings.TrimSuffix(written(), "\n"), "\n")
+	if len(lines) < 3 {
+		t.Errorf("%q", lines)
+	}
+	for _, line := range lines {
+		if !strings.HasPrefix(line, "<3>") {
+			t.Errorf("%q is no error", line)
+		}
+	}
 }
 
 func TestCheckPrintsThePlan(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // feeds name time zones, and not every system has them
 
@@ -45,11 +46,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &failure):
-		fmt.Fprintln(stderr, failure.err)
+		complain(stderr, failure.err.Error())
 		return failure.code
 	}
-	fmt.Fprintf(stderr, "feedmux: %v\nTry \"feedmux --help\".\n", err)
+	complain(stderr, fmt.Sprintf("feedmux: %v\nTry \"feedmux --help\".", err))
 	return exitUsage
+}
+
+// complain writes what a command fails with. In the journal it is an error, as the log's lines there have their priority.
+func complain(w io.Writer, text string) {
+	if isJournal(w, os.Getenv("JOURNAL_STREAM")) {
+		text = "<3>" + strings.ReplaceAll(text, "\n", "\n<3>")
+	}
+	fmt.Fprintln(w, text)
 }
 
 // failure is an error of a command that was called rightly. Any other error is one of usage.

@@ -78,10 +78,15 @@ func sayPlan(d *daemon.Daemon) {
 	if at := d.Addr(); at != nil {
 		d.Log.Info("answering HTTP", "url", "http://"+at.String())
 	}
-	if d.Config.NATS.IsEmbedded() {
+	switch c := d.Config.NATS; {
+	case !c.IsEmbedded() && c.Context != "":
+		d.Log.Info("external NATS", "context", c.Context)
+	case !c.IsEmbedded():
+		d.Log.Info("external NATS", "url", config.RedactURLs(c.URL))
+	case d.NATSAddr() == nil:
+		d.Log.Info("embedded NATS, for nobody outside of the process")
+	default:
 		d.Log.Info("embedded NATS", "listen", d.NATSAddr())
-	} else {
-		d.Log.Info("external NATS", "url", config.RedactURLs(d.Config.NATS.URL))
 	}
 	plans, err := planOf(d.Config)
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"feedmux/internal/additions"
 	"feedmux/internal/config"
 	"feedmux/internal/control"
@@ -173,11 +175,10 @@ func (d *Daemon) startNATS() error {
 		URL: c.URL, Name: c.Name, Buffer: int64(c.Buffer), Headers: sink.Headers(c.Headers), Start: seed(), Log: d.Log,
 	}
 	if !c.IsEmbedded() {
-		login, err := natslogin.Of(c)
-		if err != nil {
-			return fmt.Errorf("nats: %w", err)
+		o.Login = func() (string, []nats.Option, error) {
+			login, err := natslogin.Of(c)
+			return login.URL, login.Options(d.Log), err
 		}
-		o.URL, o.Connect = login.URL, login.Options(d.Log)
 	} else {
 		for _, f := range d.Config.Feeds {
 			root, err := d.rootOf(f)

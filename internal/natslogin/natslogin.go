@@ -1,7 +1,7 @@
 // Package natslogin says how the daemon logs in to NATS servers that are not its own.
 //
 // Whatever is in a file is read again for each connection: a credential that was replaced counts from the next one on, and
-// one that is missing is no reason not to start, but one to try again.
+// one that is missing is no reason not to start, but one to try again. A context is read until it is good.
 package natslogin
 
 import (
@@ -38,7 +38,8 @@ type secret struct{ file, text string }
 
 func (s secret) isSet() bool { return s != secret{} }
 
-// Of is the login that a configuration asks for. A context is read now, and no other file. Errors hold no secret.
+// Of is the login that a configuration asks for. A context is read now, and no other file: where it is missing or bad, it may
+// be better later. Errors hold no secret.
 func Of(c config.NATS) (Login, error) {
 	if c.Context == "" {
 		return Login{

@@ -31,7 +31,12 @@ type Options struct {
 	URL     string        // servers, separated by commas; may hold credentials: never logged. "": Connect says where
 	Name    string        // how the NATS server lists the connection
 	Connect []nats.Option // credentials, TLS, or an embedded server's
-	Buffer  int64         // bytes of events that may wait for NATS
+
+	// Login says both where they are not known before: it is asked each time that a client is made, until it gives no error.
+	// nil: they are.
+	Login func() (url string, connect []nats.Option, err error)
+
+	Buffer  int64 // bytes of events that may wait for NATS
 	Headers Headers
 	Drain   time.Duration // how long Run goes on at its end with what still waits; 0: 5 s
 	Start   uint64        // random for this start: a part of each gap's id

@@ -1,10 +1,12 @@
 package sink
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +111,24 @@ func TestEventsGoOnAfterTheServerRefusedThePasswordAgainAndAgain(t *testing.T) {
 			sub.want(t, "afterwards")
 		})
 	}
+}
+
+func TestALoginThatIsNotKnownYetIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	sub := subscribe(t, s.ClientURL(), "feed.>")
+	var known atomic.Bool
+	c := startCore(t, Options{Login: func() (string, []nats.Option, error) {
+		if !known.Load() {
+			return "", nil, errors.New("nobody says where")
+		}
+		return s.ClientURL(), nil, nil
+	}})
+	eventually(t, "it is told", func() bool { return strings.Contains(c.log.String(), "nobody says where") })
+	c.publish(t, "meanwhile")
+	known.Store(true)
+	c.wantConnected(t, true)
+	sub.want(t, "meanwhile")
 }
 
 func TestANoticeThatBreaksEveryConnectionIsGivenUp(t *testing.T) {

@@ -193,7 +193,7 @@ func (p *publisher) connect() bool {
 		p.nc = nil
 	}
 	if p.nc == nil && time.Since(p.dialed) >= link.Wait {
-		nc, err := p.link.Connect(p.opts.URL, p.opts.Name, p.opts.Connect...)
+		nc, err := p.client()
 		p.dialed = time.Now()
 		if err != nil {
 			p.link.Failed(err)
@@ -202,6 +202,18 @@ func (p *publisher) connect() bool {
 		p.nc = nc
 	}
 	return connected
+}
+
+// client makes a client that dials by itself from then on.
+func (p *publisher) client() (*nats.Conn, error) {
+	url, options := p.opts.URL, p.opts.Connect
+	if p.opts.Login != nil {
+		var err error
+		if url, options, err = p.opts.Login(); err != nil {
+			return nil, err
+		}
+	}
+	return p.link.Connect(url, p.opts.Name, options...)
 }
 
 // sendNotices says idle when none is left, throttled when the others have to wait, or away.

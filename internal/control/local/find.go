@@ -65,39 +65,35 @@ func connect(ctx context.Context, paths []string) (net.Conn, error) {
 		}
 	}
 	if denied != "" {
-		return nil, fmt.Errorf("permission denied: %s: use sudo%s", belongs(denied), groupOf(denied))
+		return nil, fmt.Errorf("permission denied: %s", whose(denied))
 	}
 	return nil, fmt.Errorf("feedmux does not run here: nobody answers at %s\n"+
 		"Start it with \"feedmux run\", or say where its socket is with --socket FILE", strings.Join(paths, " or "))
 }
 
-// belongs says whose a file is, as far as one may know.
-func belongs(path string) string {
-	if info, err := os.Stat(path); err == nil {
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			uid := strconv.Itoa(int(stat.Uid))
-			if u, err := user.LookupId(uid); err == nil {
-				return path + " is " + u.Username + "'s"
-			}
-			return path + " is user " + uid + "'s"
-		}
-	}
-	return path
-}
-
-// groupOf says which group would do, as far as one may know.
-func groupOf(path string) string {
+// whose says who may use a socket that we may not. Where it cannot be seen, its folder tells.
+func whose(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
-		return ""
+		info, err = os.Stat(filepath.Dir(path))
+	}
+	if err != nil {
+		return path + ": use sudo"
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return ""
+		return path + ": use sudo"
 	}
-	gid := strconv.Itoa(int(stat.Gid))
-	if g, err := user.LookupGroupId(gid); err == nil {
-		return ", or be in the group " + g.Name
+	owner, group := strconv.Itoa(int(stat.Uid)), strconv.Itoa(int(stat.Gid))
+	if u, err := user.LookupId(owner); err == nil {
+		owner = u.Username
 	}
-	return ", or be in the group " + gid
+	if g, err := user.LookupGroupId(group); err == nil {
+		group = g.Name
+	}
+	text := path + " is " + owner + "'s: use sudo"
+	if group != owner { // a group of its own has nobody else in it
+		text += ", or be in the group " + group
+	}
+	return text
 }
