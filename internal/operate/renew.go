@@ -21,7 +21,7 @@ uses the same credential (cause duplicate_connection).`,
 			if err := a.client().Renew(c.Context(), args[0]); err != nil {
 				return a.failed(err)
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "The connections of %s are being replaced; see \"feedmux status %s\".\n", args[0], args[0])
+			_, err := fmt.Fprintf(c.OutOrStdout(), "Every open connection of %s is being replaced; see \"feedmux status %s\".\n", args[0], args[0])
 			return a.failed(err)
 		},
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // maxAnswer bounds what is read of an answer: a ledger of very many topics.
@@ -96,8 +97,13 @@ func (c *Client) Tail(ctx context.Context, feed string, topics []string, each fu
 	}
 }
 
+// answerWithin is how long an answer may take: that to a reload waits while feeds that are taken away close their connections.
+const answerWithin = time.Minute
+
 // ask sends body as JSON, unless it is nil, and reads the answer into v.
 func (c *Client) ask(ctx context.Context, method, path string, body, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	res, err := c.send(ctx, method, path, nil, body)
 	if err != nil {
 		return err
@@ -130,6 +136,10 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		if about := (*url.Error)(nil); errors.As(err, &about) {
 			err = about.Err // else it would name a URL that says nothing to anybody
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = errors.New("feedmux is there, and does not answer (docs/troubleshooting.md: A loop does not answer); " +
+				"what it was asked for it may still do")
 		}
 		return nil, err
 	}

@@ -146,6 +146,7 @@ func serve(t *testing.T, f *fake) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.door.look = 5 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	log := new(safe)
 	ended := make(chan error, 1)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,10 +27,7 @@ const mode = 0o660
 const maxPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 // Socket is the daemon's end: open for connections since Listen, answered while Serve runs.
-type Socket struct {
-	l    *net.UnixListener
-	path string
-}
+type Socket struct{ door door }
 
 // Options say what a Socket answers with. All are required.
 type Options struct {
@@ -49,6 +47,15 @@ func Listen(dir string) (*Socket, error) {
 	if err := sweep(path); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
+	l, err := listen(path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return &Socket{door{path: path, look: lookEvery, l: l}}, nil
+}
+
+// listen makes the socket.
+func listen(path string) (*net.UnixListener, error) {
 	listening := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		// On Linux the file is born with the mode of the descriptor, less the umask: so it is never open to all.
 		// Elsewhere the call fails, and the umask alone protects it until Chmod below.
@@ -56,13 +63,13 @@ func Listen(dir string) (*Socket, error) {
 	}}
 	l, err := listening.Listen(context.Background(), "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, err
 	}
 	if err := os.Chmod(path, mode); err != nil {
 		l.Close()
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, err
 	}
-	return &Socket{l.(*net.UnixListener), path}, nil
+	return l.(*net.UnixListener), nil
 }
 
 // sweep removes the socket of a daemon that is gone, and nothing else.
@@ -88,13 +95,18 @@ func sweep(path string) error {
 }
 
 // Path is where the socket is.
-func (s *Socket) Path() string { return s.path }
+func (s *Socket) Path() string { return s.door.path }
 
 // Close gives up and removes a socket that was never served.
-func (s *Socket) Close() error { return s.l.Close() }
+func (s *Socket) Close() error { return s.door.Close() }
 
 // Serve answers requests until ctx ends, then returns nil once all have ended: those that look on at events at once,
-// others after three seconds at most. It removes the socket.
+// others after three seconds at most. It makes the socket again if somebody removes it, and removes it at its end.
 func (s *Socket) Serve(ctx context.Context, o Options) error {
-	return control.Serve(ctx, door{s.l}, newHandler(ctx, o), o.Log)
+	keeping, stop := context.WithCancel(ctx)
+	var keeper sync.WaitGroup
+	defer keeper.Wait()
+	defer stop()
+	keeper.Go(func() { s.door.keep(keeping, o.Log) })
+	return control.Serve(ctx, &s.door, newHandler(ctx, o), o.Log)
 }

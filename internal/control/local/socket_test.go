@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTheSocketIsForItsOwnerAndGroupAndIsRemovedAtTheEnd(t *testing.T) {
@@ -54,6 +56,42 @@ func TestTheSocketOfADeadDaemonIsReplaced(t *testing.T) {
 	}
 	if _, err := os.Stat(s.Path()); err != nil {
 		t.Errorf("the one in use is gone: %v", err)
+	}
+}
+
+func TestASocketThatSomebodyRemovedIsMadeAgain(t *testing.T) {
+	s := serve(t, &fake{})
+	for range 3 {
+		if err := os.Remove(s.path); err != nil {
+			t.Fatal(err)
+		}
+		for asked := time.Now(); ; time.Sleep(time.Millisecond) {
+			if _, err := s.client().Topics(t.Context(), "twitch"); err == nil {
+				break
+			} else if time.Since(asked) > 20*time.Second {
+				t.Fatal(err)
+			}
+		}
+	}
+	if info, err := os.Stat(s.path); err != nil || info.Mode() != fs.ModeSocket|0o660 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if n := strings.Count(s.log.String(), "was made again"); n != 3 {
+		t.Errorf("it was said %d times", n)
+	}
+	s.stop()
+	if _, err := os.Stat(s.path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+func TestADaemonThatStandsStillIsSaidTo(t *testing.T) {
+	s := serve(t, &fake{came: make(chan struct{}, 1), delay: make(chan struct{})})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := s.client().Topics(ctx, "twitch")
+	if err == nil || !strings.Contains(err.Error(), "feedmux is there, and does not answer") {
+		t.Errorf("%v", err)
 	}
 }
 
