@@ -223,7 +223,7 @@ func TestReloadSaysWhatCountsWhen(t *testing.T) {
 
 func TestRenewOrders(t *testing.T) {
 	out, _, err := do(t, "", "renew", "twitch", "--socket", running(t, &fake{}))
-	says(t, out, err, "The connections of twitch are being replaced")
+	says(t, out, err, "Every open connection of twitch is being replaced")
 }
 
 func TestTailPrintsEventsAndWhatWasLeftOut(t *testing.T) {
