@@ -54,8 +54,9 @@ var imports = map[string][]string{
 	"internal/sink":        {"pool", "internal/sink/link", "internal/sink/progress", "internal/sink/tap", "internal/subject", "internal/cause", "internal/notices", "internal/topic", "shard"},
 	"internal/embedded":    {"internal/subject"},
 	"internal/history":     {"internal/control", "internal/cause", "pool"},
-	"internal/page":        {"internal/control", "internal/history", "internal/cause", "internal/slots", "internal/topic", "pool", "shard"},
-	"internal/console":     {},
+	"internal/page":        {"internal/diagnosis", "internal/console", "internal/control", "internal/history", "internal/cause", "internal/slots", "internal/topic", "pool", "shard"}, // console for its tests
+	"internal/diagnosis":   {},
+	"internal/console":     {"internal/diagnosis"},
 	"internal/operate":     {"internal/config", "internal/console", "internal/control/local", "internal/cause", "internal/control", "internal/sink/tap", "internal/slots", "internal/topic", "pool", "shard"}, // most for its tests
 	"internal/control":     {"internal/slots", "pool", "internal/conn", "internal/cause", "internal/topic", "shard"},
 	"internal/state":       {},

@@ -70,6 +70,31 @@ func TestThatASlotTakesFewerTopicsIsLoggedOnce(t *testing.T) {
 	}
 }
 
+func TestWhatAnUpstreamPutsOffIsLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &diary{}
+		s := play(t, twitch.PubSubOptions{TooManyTopics: full}, topics(30), func(o *Options) {
+			oneConnection(o)
+			o.Log = slog.New(slog.NewTextHandler(log, nil))
+		})
+		s.confirmed(30, time.Minute)
+		said := func() int { return log.count("level=WARN", "topics are put off", "topics=20", "reason="+full, "first_slot=0") }
+		time.Sleep(5 * time.Minute)
+		if n := log.count("put off"); n > 0 {
+			t.Errorf("it was said %d times of topics that are confirmed", n)
+		}
+		s.up.SetCap(1, 30)
+		s.pool.Want(topics(50))
+		time.Sleep(10*time.Minute + time.Second)
+		if n := said(); n < 7 || n > 10 { // just now one may be asked for
+			t.Errorf("it was said %d times in ten minutes", n)
+		}
+		if line := s.topic(topics(50)[49].Topic); line.Reason != full && line.State != topic.Asked {
+			t.Errorf("%+v", line)
+		}
+	})
+}
+
 func TestALiveSlotThatHasTroubleIsNotSaidToBecomeLive(t *testing.T) {
 	p, _, out := still(t, nil)
 	for _, err := range []error{nil, errors.New("nothing is fetched")} {

@@ -96,9 +96,9 @@ func (p *Pool) onSlot(n slots.StateNews) {
 	}
 	level := slog.LevelInfo
 	switch {
-	case n.Cause == cause.Duplicate:
-		level = slog.LevelError // two use one credential: somebody has to see to it
-	case n.State == slots.Waiting || n.State == slots.Parked || n.Err != nil:
+	case n.Cause == cause.Duplicate, n.State == slots.Parked: // only people can help
+		level = slog.LevelError
+	case n.State == slots.Waiting || n.Err != nil:
 		level = slog.LevelWarn
 	case n.State == slots.Dialing || n.State == slots.Opening:
 		level = slog.LevelDebug

@@ -54,7 +54,8 @@ type Pool struct {
 	watches    []watch           // of each slot; none where there are no others to compare it with
 	watchAt    time.Time         // when to look at what came on them; zero: never
 	odd        map[string]uint64 // odd events that were logged, by kind
-	oddAt      time.Time         // when to look for more of them
+	skipped    map[string]uint64 // messages that were skipped, as it was logged, by reason
+	oddAt      time.Time         // when to look for more of both
 	short      bool              // it was announced that topics have no place
 	readiness  readiness         // as it was logged
 	ending     bool
@@ -242,6 +243,8 @@ func (p *Pool) Run(ctx context.Context) error {
 			done = nil
 			p.end()
 		case <-stopped:
+			p.sayOdd()
+			p.saySkipped()
 			p.endedAt = time.Now()
 			close(p.ended)
 			return nil
@@ -279,6 +282,8 @@ func (p *Pool) onTime(now time.Time) time.Time {
 	}
 	if !p.oddAt.IsZero() && !now.Before(p.oddAt) {
 		p.sayOdd()
+		p.saySkipped()
+		p.sayPutOff()
 		p.oddAt = now.Add(oddEvery)
 	}
 	turnAt := p.turnAt

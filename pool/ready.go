@@ -3,6 +3,7 @@ package pool
 import (
 	"time"
 
+	"feedmux/internal/ledger"
 	"feedmux/internal/topic"
 )
 
@@ -43,4 +44,23 @@ func (p *Pool) sayReady(now time.Time) (next time.Time) {
 	}
 	*r = readiness{ready: ready, since: r.changed, once: true}
 	return next
+}
+
+// sayPutOff logs which topics an upstream goes on putting off: it gave another answer than yes or no to an ask, and they are
+// asked for again.
+func (p *Pool) sayPutOff() {
+	n := 0
+	var first *ledger.Record
+	for _, r := range p.ledger.Records() {
+		if r.State == topic.Assigned && r.Reason != "" {
+			if first == nil {
+				first = r
+			}
+			n++
+		}
+	}
+	if n > 0 {
+		p.opts.Log.Warn("topics are put off: the upstream's answer is neither yes nor no", "feed", p.opts.Conn.Feed, "topics", n,
+			"first", first.Name, "reason", first.Reason, "first_slot", int(first.Slot))
+	}
 }

@@ -307,7 +307,7 @@ func TestTheStatusSaysWhyNobodyDials(t *testing.T) {
 		s.up.SetRefuseStatus(401)
 		s.pool.Want(topics(500))
 		time.Sleep(time.Minute) // each slot looks once
-		if got := s.status().Account; got.Probing || got.Waits != "the credential was refused" {
+		if got := s.status().Account; got.Probing || got.Waits != "there is no credential that works" {
 			t.Errorf("parked: %+v", got)
 		}
 		s.up.SetRefuseStatus(0)

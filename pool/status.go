@@ -20,7 +20,7 @@ type Status struct {
 	Capacity int           `json:"capacity"` // topics that all slots can take now
 	Topics   TopicCounts   `json:"topics"`
 	Slots    []SlotStatus  `json:"slots"`
-	Dark     int           `json:"dark"` // topics that were confirmed once and are not now
+	Dark     int           `json:"dark"` // topics with a place that were confirmed once and are not now
 	Counters Counters      `json:"counters"`
 
 	// Ledger is filled only where it was asked for: every wanted topic, most wanted first.
@@ -184,6 +184,6 @@ func (p *Pool) dialling(a *AccountStatus) {
 	case n[slots.Waiting] > 0:
 		a.Waits = "backoff"
 	case n[slots.Parked] > 0:
-		a.Waits = "the credential was refused"
+		a.Waits = "there is no credential that works"
 	}
 }

@@ -183,7 +183,7 @@ func (w *walk) check() {
 	onSlot := make(map[shard.Slot]int)
 	for _, line := range got.Ledger {
 		states[line.State]++
-		if !line.DarkSince.IsZero() {
+		if !line.DarkSince.IsZero() && line.Slot != nil {
 			dark++
 		}
 		if line.State == topic.Confirmed && !line.DarkSince.IsZero() {

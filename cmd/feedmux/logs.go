@@ -30,7 +30,7 @@ const (
 func newLogger(w io.Writer, c config.Log) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
 	level.Set(logLevel(c))
-	opts := &slog.HandlerOptions{Level: level}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	journaled := isJournal(w, os.Getenv("JOURNAL_STREAM"))
 	out := &priorityWriter{to: w}
 	if journaled {
@@ -44,6 +44,14 @@ func newLogger(w io.Writer, c config.Log) (*slog.Logger, *slog.LevelVar) {
 		h = &journal{h, out}
 	}
 	return slog.New(limiter.NewLogHandler(h, logRate, logBurst)), level
+}
+
+// readable lets a duration stand in JSON as it does in text, 795ms, instead of as a bare number of nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // logLevel is the level that a configuration asks for.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"feedmux/internal/config"
 )
@@ -87,6 +88,23 @@ func TestElsewhereLinesAreTextWithoutPriority(t *testing.T) {
 	log.Info("on")
 	if !json.Valid(out.Bytes()) {
 		t.Errorf("the log has %q", &out)
+	}
+}
+
+func TestDurationsReadTheSameInEveryFormat(t *testing.T) {
+	for format, want := range map[string][]string{
+		"text": {" retry_in=795ms ", " all.for=1h0m0s ", " after=1m30s\n"},
+		"json": {`"retry_in":"795ms"`, `"all":{"for":"1h0m0s"}`, `"after":"1m30s"}`},
+	} {
+		var out bytes.Buffer
+		log, _ := newLogger(&out, config.Log{Level: "info", Format: format})
+		log.With("retry_in", 795*time.Millisecond).
+			Info("on", slog.Group("all", "for", time.Hour), slog.Duration("after", 90*time.Second))
+		for _, w := range want {
+			if !strings.Contains(out.String(), w) {
+				t.Errorf("%s has no %s: %s", format, w, &out)
+			}
+		}
 	}
 }
 

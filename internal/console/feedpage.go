@@ -4,51 +4,58 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"feedmux/internal/diagnosis"
 )
 
 // shown is how many topics in each kind of trouble a page lists.
 const shown = 8
 
-// trouble is a kind of topics that are not as they should be.
-type trouble struct {
+// kind is a kind of topics that are not as they should be.
+type kind struct {
 	name  string
-	tone  tone
-	is    func(*topic) bool
-	about func(*page, *topic) string
+	grade diagnosis.Grade
+	is    func(*diagnosis.Topic) bool
+	about func(*page, *diagnosis.Topic) string
 }
 
-// troubles are in the order in which they matter. A topic is in the first that fits.
-var troubles = [...]trouble{
-	{"dark", bad, func(t *topic) bool { return !t.DarkSince.IsZero() && t.Slot != nil }, func(p *page, t *topic) string {
-		return fmt.Sprintf("slot %d, since %s", *t.Slot, p.clock(t.DarkSince))
+// in is the kind of topics in a state.
+func in(state string, about func(*page, *diagnosis.Topic) string) kind {
+	return kind{state, diagnosis.GradeOf(state), func(t *diagnosis.Topic) bool { return t.State == state }, about}
+}
+
+// kinds are in the order in which they matter. A topic is in the first that fits.
+var kinds = [...]kind{
+	{diagnosis.Dark, diagnosis.Bad, func(t *diagnosis.Topic) bool { return !t.DarkSince.IsZero() && t.Slot != nil }, func(p *page, t *diagnosis.Topic) string {
+		return fmt.Sprintf("slot %d, since %s", *t.Slot, p.Clock(t.DarkSince))
 	}},
-	{"refused", bad, func(t *topic) bool { return t.State == "refused" }, func(_ *page, t *topic) string { return t.Reason }},
-	{"unplaced", wary, func(t *topic) bool { return t.State == "unplaced" }, func(_ *page, t *topic) string {
+	in("refused", func(_ *page, t *diagnosis.Topic) string { return t.Reason }),
+	in("unplaced", func(_ *page, t *diagnosis.Topic) string {
 		if t.Priority != 0 {
 			return fmt.Sprintf("priority %d; %s", t.Priority, t.Reason)
 		}
 		return t.Reason
-	}},
-	{"on its way", wary, func(t *topic) bool { return t.State != "confirmed" }, func(_ *page, t *topic) string { return t.State }},
+	}),
+	{"on its way", diagnosis.Warn, func(t *diagnosis.Topic) bool { return t.State != "confirmed" }, func(_ *page, t *diagnosis.Topic) string { return t.State }},
 }
 
 // FeedPage is one feed, whose ledger must have been asked for too: its topics in trouble first, then those that were heard
 // last. It says no where the report has no such feed.
 func FeedPage(r *Report, feed string, l Look) (string, bool) {
-	f := r.feed(feed)
+	f := r.Feed(feed)
 	if f == nil {
 		return "", false
 	}
 	p := newPage(r, l)
 	p.lists = true
 	p.feed(f)
-	left := make([]*topic, 0, len(f.Ledger))
+	left := make([]*diagnosis.Topic, 0, len(f.Ledger))
 	for i := range f.Ledger {
 		left = append(left, &f.Ledger[i])
 	}
 	sick := 0
-	for _, kind := range troubles {
-		var in, others []*topic
+	for _, kind := range kinds {
+		var in, others []*diagnosis.Topic
 		for _, t := range left {
 			if kind.is(t) {
 				in = append(in, t)
@@ -58,14 +65,16 @@ func FeedPage(r *Report, feed string, l Look) (string, bool) {
 		}
 		left = others
 		sick += len(in)
-		p.list(fmt.Sprintf("%s: %s", kind.name, Count(len(in))), kind.tone, in, kind.about)
+		p.list(fmt.Sprintf("%s: %s", kind.name, Count(len(in))), kind.grade, in, kind.about)
 	}
-	slices.SortStableFunc(left, func(a, b *topic) int { return cmp.Or(b.LastEvent.Compare(a.LastEvent), cmp.Compare(a.Topic, b.Topic)) })
-	p.list(fmt.Sprintf("confirmed: %s", Count(len(left))), good, left, func(p *page, t *topic) string {
+	slices.SortStableFunc(left, func(a, b *diagnosis.Topic) int {
+		return cmp.Or(b.LastEvent.Compare(a.LastEvent), cmp.Compare(a.Topic, b.Topic))
+	})
+	p.list(fmt.Sprintf("confirmed: %s", Count(len(left))), diagnosis.Good, left, func(p *page, t *diagnosis.Topic) string {
 		if t.LastEvent.IsZero() {
 			return "by " + t.By + ", no event yet"
 		}
-		return fmt.Sprintf("by %s, last event %s, %s in all", t.By, p.ago(t.LastEvent), Count(t.Events))
+		return fmt.Sprintf("by %s, last event %s, %s in all", t.By, p.Ago(t.LastEvent), Count(t.Events))
 	})
 	if len(f.Ledger) > shown {
 		p.blank()
@@ -75,12 +84,12 @@ func FeedPage(r *Report, feed string, l Look) (string, bool) {
 }
 
 // list is a headed list of the first few topics.
-func (p *page) list(heading string, t tone, topics []*topic, about func(*page, *topic) string) {
+func (p *page) list(heading string, g diagnosis.Grade, topics []*diagnosis.Topic, about func(*page, *diagnosis.Topic) string) {
 	if len(topics) == 0 {
 		return
 	}
 	p.blank()
-	p.row(p.in(t, cut(heading, p.Width)))
+	p.row(p.in(colours[g], cut(heading, p.Width)))
 	const name = 36
 	for _, t := range topics[:min(len(topics), shown)] {
 		p.row("  " + pad(Clean(t.Topic), name) + "  " + cut(Clean(about(p, t)), p.Width-name-4))

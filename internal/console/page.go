@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"feedmux/internal/diagnosis"
 )
 
 // Look says how pages are written.
@@ -18,15 +20,12 @@ type Look struct {
 // least is the narrowest page; what is narrower wraps in the terminal.
 const least = 72
 
-// tone is how much something matters, as a colour.
-type tone string
+// colours of grades. What is neither good nor bad has none.
+var colours = map[diagnosis.Grade]string{diagnosis.Good: "\x1b[32m", diagnosis.Warn: "\x1b[33m", diagnosis.Bad: "\x1b[31m"}
 
 const (
-	plain tone = ""
-	good  tone = "\x1b[32m"
-	wary  tone = "\x1b[33m"
-	bad   tone = "\x1b[31m"
-	head  tone = "\x1b[1m"
+	bold  = "\x1b[1m"
+	reset = "\x1b[0m"
 )
 
 // page gathers lines of at most its width.
@@ -47,25 +46,25 @@ func newPage(r *Report, l Look) *page {
 }
 
 // in colours text, which must be measured before.
-func (p *page) in(t tone, text string) string {
-	if !p.Color || t == plain {
+func (p *page) in(colour, text string) string {
+	if !p.Color || colour == "" {
 		return text
 	}
-	return string(t) + text + "\x1b[0m"
+	return colour + text + reset
 }
 
 func (p *page) blank() { p.b.WriteByte('\n') }
 
 // title writes a heading and, after it, what there is to say at once.
-func (p *page) title(name string, t tone, text string) {
+func (p *page) title(name string, g diagnosis.Grade, text string) {
 	name = cut(Clean(name), p.Width/2)
 	lines := wrap(Clean(text), p.Width-width(name)-2)
 	for i, line := range lines {
 		if i == 0 {
-			fmt.Fprintf(&p.b, "%s  %s\n", p.in(head, name), p.in(t, line))
+			fmt.Fprintf(&p.b, "%s  %s\n", p.in(bold, name), p.in(colours[g], line))
 			continue
 		}
-		fmt.Fprintf(&p.b, "%*s%s\n", width(name)+2, "", p.in(t, line))
+		fmt.Fprintf(&p.b, "%*s%s\n", width(name)+2, "", p.in(colours[g], line))
 	}
 }
 
@@ -75,8 +74,25 @@ const labels = 11 // columns of a label, with its indent
 const most = 4
 
 // item writes a label and a text that may take several lines.
-func (p *page) item(label string, t tone, format string, args ...any) {
-	lines := wrap(Clean(fmt.Sprintf(format, args...)), p.Width-labels-2)
+func (p *page) item(label string, g diagnosis.Grade, format string, args ...any) {
+	p.lines(label, colours[g], fmt.Sprintf(format, args...))
+}
+
+// advise says what to do, and where to read more.
+func (p *page) advise(a diagnosis.Advice) { p.lines("", bold, "→ "+a.String()) }
+
+// troubles writes an item for each, and what to do: once where it is the same for all that follow each other.
+func (p *page) troubles(list []diagnosis.Trouble) {
+	for i, t := range list {
+		p.item(t.Label, t.Grade, "%s", t.Text)
+		if none := (diagnosis.Advice{}); t.Advice != none && (i+1 == len(list) || list[i+1].Advice != t.Advice) {
+			p.advise(t.Advice)
+		}
+	}
+}
+
+func (p *page) lines(label, colour, text string) {
+	lines := wrap(Clean(text), p.Width-labels-2)
 	if len(lines) > most {
 		lines = append(lines[:most-1], lines[most-1]+"…")
 	}
@@ -84,7 +100,7 @@ func (p *page) item(label string, t tone, format string, args ...any) {
 		if i > 0 {
 			label = ""
 		}
-		fmt.Fprintf(&p.b, "  %s %s\n", pad(label, labels-2), p.in(t, line))
+		fmt.Fprintf(&p.b, "  %s %s\n", pad(label, labels-2), p.in(colour, line))
 	}
 }
 
@@ -94,22 +110,10 @@ func (p *page) row(text string) {
 	p.b.WriteByte('\n')
 }
 
-// ago is how long ago a moment was.
-func (p *page) ago(t time.Time) string { return span(p.at.Sub(t)) + " ago" }
-
-// clock is a moment as people say it, in their own time zone: that of the time the report was asked at.
-func (p *page) clock(t time.Time) string {
-	t = t.In(p.at.Location())
-	if t.YearDay() == p.at.YearDay() && t.Year() == p.at.Year() {
-		return t.Format("15:04:05")
-	}
-	return t.Format("2006-01-02 15:04:05")
-}
-
 // perSecond is the rate at which a counter grew: since the report before, or on average since the start.
 func (p *page) perSecond(now, before uint64, known bool) string {
 	if p.Before != nil {
-		past := p.at.Sub(p.Before.at).Seconds()
+		past := p.At.Sub(p.Before.At).Seconds()
 		if !known || past <= 0 || now < before {
 			return "-"
 		}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 )
 
@@ -19,8 +20,11 @@ func guard(hosts hosts, next http.Handler) http.Handler {
 		header.Set("X-Content-Type-Options", "nosniff")
 
 		if !hosts.allow(r.Host) {
-			http.Error(w, "feedmux does not answer for this host: use localhost, or the address in [http] listen",
-				http.StatusMisdirectedRequest)
+			use := "the address in http.listen"
+			if hosts.anyIP { // that one is no machine's
+				use = "an IP address or the name of this machine"
+			}
+			http.Error(w, "feedmux does not answer for this host: use localhost, or "+use, http.StatusMisdirectedRequest)
 			return
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -56,6 +60,9 @@ func newHosts(listed []string) hosts {
 		switch {
 		case host == "" || err == nil && ip.IsUnspecified():
 			h.anyIP = true
+			if name, err := os.Hostname(); err == nil {
+				h.addMachine(name)
+			}
 		case err == nil:
 			h.names[canonical(ip)] = true
 		default:
@@ -63,6 +70,13 @@ func newHosts(listed []string) hosts {
 		}
 	}
 	return h
+}
+
+// addMachine lets in the name of this machine, whole and its first part alone: no web page from elsewhere has either.
+func (h hosts) addMachine(name string) {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	first, _, _ := strings.Cut(name, ".")
+	h.names[name], h.names[first] = true, true
 }
 
 // allow ignores the port: a forwarded one differs from ours.

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -62,6 +63,42 @@ func TestAForeignHostIsMisdirected(t *testing.T) {
 		w := do(Handler(o), http.MethodGet, c.host, "/healthz")
 		if w.Code != c.code {
 			t.Errorf("listening on %q, asked as %q: status code %d, want %d", c.listen, c.host, w.Code, c.code)
+		}
+	}
+}
+
+func TestWhoListensEverywhereAnswersToTheMachinesName(t *testing.T) {
+	name, err := os.Hostname()
+	if err != nil {
+		t.Skip(err)
+	}
+	o := options()
+	o.Hosts = []string{"0.0.0.0"}
+	wantCode(t, do(Handler(o), http.MethodGet, name+":8422", "/healthz"), http.StatusOK)
+	o.Hosts = []string{"10.1.2.3"}
+	wantCode(t, do(Handler(o), http.MethodGet, name+":8422", "/healthz"), http.StatusMisdirectedRequest)
+
+	h := newHosts(nil)
+	h.addMachine("Feeds.Example.net")
+	for host, ours := range map[string]bool{
+		"feeds:8422": true, "feeds.example.net": true, "FEEDS.example.net.": true,
+		"feeds.example": false, "feeds.evil.example": false, "example.net": false,
+	} {
+		if h.allow(host) != ours {
+			t.Errorf("asked as %s: let in is %v, want %v", host, !ours, ours)
+		}
+	}
+}
+
+func TestWhoIsMisdirectedIsToldWhereTo(t *testing.T) {
+	for listen, want := range map[string]string{
+		"10.1.2.3": "use localhost, or the address in http.listen\n",
+		"0.0.0.0":  "use localhost, or an IP address or the name of this machine\n",
+	} {
+		o := options()
+		o.Hosts = []string{listen}
+		if w := do(Handler(o), http.MethodGet, "evil.example", "/"); !strings.HasSuffix(w.Body.String(), want) {
+			t.Errorf("listening on %s: %s", listen, w.Body)
 		}
 	}
 }

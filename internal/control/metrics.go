@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"feedmux/internal/cause"
 	"feedmux/internal/slots"
 	"feedmux/internal/topic"
 	"feedmux/pool"
@@ -24,7 +25,8 @@ type collector struct {
 	topics, capacity                      series
 	dials, disconnects                    series
 	events, lastEvent, published, dropped series
-	odd, gaps, gapSeconds, tokenDies      series
+	odd, gaps, gapSeconds                 series
+	tokenDies, tokenDue                   series
 	bufferBytes, bufferOldest, natsUp     series
 	unconfirmed                           series
 	natsRefused, noticesDropped           series
@@ -72,6 +74,8 @@ func newCollector(o *Options) *collector {
 		"Time that confirmed topics were dark: the sum of the gaps that have closed.", "feed"))
 	c.tokenDies = gauge(desc("token_expiry_timestamp_seconds",
 		"When the token that the feed dials with dies, or died, in Unix time; absent where nobody knows.", "feed"))
+	c.tokenDue = gauge(desc("token_due_timestamp_seconds",
+		"From when on the token should have been replaced, by whoever renews it, in Unix time; absent where nobody knows.", "feed"))
 	c.pingRTT = histogram{desc("ping_rtt_seconds",
 		"Time from a ping to its answer.", "feed")}
 	c.bufferBytes = gauge(desc("buffer_bytes",
@@ -115,12 +119,8 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	c.reloaded.send(to, oneIf(good))
 	for _, f := range feeds {
-		if f.TokenDies == nil {
-			continue
-		}
-		if at := f.TokenDies(); !at.IsZero() { // a token that says it of itself may not be there yet
-			c.tokenDies.send(to, float64(at.Unix()), f.Name)
-		}
+		c.tokenDies.sendTime(to, f.TokenDies, f.Name)
+		c.tokenDue.sendTime(to, f.TokenDue, f.Name)
 	}
 	if a.err == nil {
 		c.bufferBytes.send(to, float64(a.delivery.BufferBytes))
@@ -143,12 +143,8 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		c.collectFeed(to, s)
 		if a.err == nil {
 			c.published.send(to, float64(a.delivery.Published[s.Feed]), s.Feed)
-			sendEach(to, c.dropped, s.Feed, sum(s.Counters.Skipped, a.delivery.Dropped[s.Feed]))
-			gaps := make(map[string]uint64, len(s.Counters.Gaps))
-			for cause, n := range s.Counters.Gaps {
-				gaps[string(cause)] = n
-			}
-			sendEach(to, c.gaps, s.Feed, sum(gaps, a.delivery.Gaps[s.Feed]))
+			sendEach(to, c.dropped, s.Feed, dropped(s, &a.delivery))
+			sendEach(to, c.gaps, s.Feed, add(add(zeros(cause.All()...), s.Counters.Gaps), a.delivery.Gaps[s.Feed]))
 		}
 		if !accounts[s.Account.Name] {
 			accounts[s.Account.Name] = true
@@ -179,9 +175,8 @@ func (c *collector) collectFeed(to chan<- prometheus.Metric, s *pool.Status) {
 	c.capacity.send(to, float64(s.Capacity), s.Feed)
 
 	n := &s.Counters
-	// A rate over a counter misses the step from absent to 1, so the result that everybody asks for starts at 0.
-	sendEach(to, c.dials, s.Feed, sum(map[string]uint64{"ok": 0}, n.Dials))
-	sendEach(to, c.disconnects, s.Feed, n.Disconnects)
+	sendEach(to, c.dials, s.Feed, add(zeros(append(cause.All(), "ok")...), n.Dials))
+	sendEach(to, c.disconnects, s.Feed, add(zeros(cause.All()...), n.Disconnects))
 	c.events.send(to, float64(n.Events), s.Feed)
 	var last float64
 	if !n.LastEvent.IsZero() {
@@ -203,6 +198,16 @@ func (s series) send(to chan<- prometheus.Metric, value float64, labels ...strin
 	to <- prometheus.MustNewConstMetric(s.desc, s.kind, value, labels...)
 }
 
+// sendTime sends a time that may not be known: by nobody, where at is nil, or not yet, where it is zero.
+func (s series) sendTime(to chan<- prometheus.Metric, at func() time.Time, labels ...string) {
+	if at == nil {
+		return
+	}
+	if t := at(); !t.IsZero() {
+		s.send(to, float64(t.Unix()), labels...)
+	}
+}
+
 // histogram is one metric that counts durations.
 type histogram struct{ desc *prometheus.Desc }
 
@@ -217,21 +222,33 @@ func (h histogram) send(to chan<- prometheus.Metric, counted pool.Histogram, lab
 	to <- prometheus.MustNewConstHistogram(h.desc, n, time.Duration(counted.Sum).Seconds(), upTo, labels...)
 }
 
-func sendEach[K ~string](to chan<- prometheus.Metric, s series, feed string, counts map[K]uint64) {
+func sendEach(to chan<- prometheus.Metric, s series, feed string, counts map[string]uint64) {
 	for key, n := range counts {
-		s.send(to, float64(n), feed, string(key))
+		s.send(to, float64(n), feed, key)
 	}
 }
 
-// sum adds counters by key.
-func sum(maps ...map[string]uint64) map[string]uint64 {
-	total := make(map[string]uint64)
-	for _, m := range maps {
-		for key, n := range m {
-			total[key] += n
-		}
+// zeros are counters at 0. A rate misses the step from absent to the first value, so what is counted by a list that is
+// known begins there.
+func zeros[K ~string](keys ...K) map[string]uint64 {
+	counts := make(map[string]uint64, len(keys))
+	for _, key := range keys {
+		counts[string(key)] = 0
+	}
+	return counts
+}
+
+// add adds counters by key to total, and returns it.
+func add[K ~string](total map[string]uint64, counts map[K]uint64) map[string]uint64 {
+	for key, n := range counts {
+		total[string(key)] += n
 	}
 	return total
+}
+
+// dropped is what of a feed went nowhere, by reason: what its readers skipped, and what delivery dropped.
+func dropped(s *pool.Status, d *Delivery) map[string]uint64 {
+	return add(add(zeros(pool.SkipReasons()...), s.Counters.Skipped), d.Dropped[s.Feed])
 }
 
 func oneIf(b bool) float64 {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"feedmux/internal/cause"
 	"feedmux/pool"
 )
 
@@ -57,6 +58,7 @@ func TestMetricsSayWhatTheLoopsSaid(t *testing.T) {
 		Gaps:      map[string]map[string]uint64{"twitch": {"nats_broke": 4}},
 	})
 	o.Feeds()[0].TokenDies = func() time.Time { return time.Unix(1_800_000_000, 0) }
+	o.Feeds()[0].TokenDue = func() time.Time { return time.Unix(1_799_990_000, 0) }
 	got := scrape(t, Handler(o))
 	wantSeries(t, got, map[string]string{
 		`feedmux_account_connections{account="pubsub-edge.twitch.tv"}`: "3",
@@ -87,6 +89,7 @@ func TestMetricsSayWhatTheLoopsSaid(t *testing.T) {
 		`feedmux_ping_rtt_seconds_count{feed="twitch"}`:               "7",
 		`feedmux_ping_rtt_seconds_sum{feed="twitch"}`:                 "0.14",
 		`feedmux_published_total{feed="twitch"}`:                      "4190",
+		`feedmux_token_due_timestamp_seconds{feed="twitch"}`:          "1.79999e+09",
 		`feedmux_token_expiry_timestamp_seconds{feed="twitch"}`:       "1.8e+09",
 		`feedmux_topics{feed="twitch",state="confirmed"}`:             "96",
 		`feedmux_topics{feed="twitch",state="refused"}`:               "1",
@@ -116,7 +119,19 @@ func TestSeriesThatEverybodyAsksForAreThereBeforeAnythingHappened(t *testing.T) 
 	for _, state := range []string{"unplaced", "assigned", "asked", "confirmed", "refused"} {
 		want[`feedmux_topics{feed="new",state="`+state+`"}`] = "0"
 	}
+	// A rate misses the step from absent to the first value.
+	for _, c := range cause.All() {
+		want[`feedmux_dials_total{feed="new",result="`+string(c)+`"}`] = "0"
+		want[`feedmux_disconnects_total{cause="`+string(c)+`",feed="new"}`] = "0"
+		want[`feedmux_gaps_total{cause="`+string(c)+`",feed="new"}`] = "0"
+	}
+	for _, reason := range pool.SkipReasons() {
+		want[`feedmux_dropped_total{feed="new",reason="`+reason+`"}`] = "0"
+	}
 	wantSeries(t, got, want)
+	if len(got) > 200 {
+		t.Errorf("%d series for one feed", len(got))
+	}
 }
 
 func TestFeedsOfOneAccountShareItsSeriesAndTheDialWait(t *testing.T) {
@@ -145,6 +160,10 @@ func TestReloadsThatFailedShowAsSuch(t *testing.T) {
 func TestATokenWhoseEndIsNotKnownYetHasNoSeries(t *testing.T) {
 	o := options(answering(twitch()))
 	o.Feeds()[0].TokenDies = func() time.Time { return time.Time{} }
+	o.Feeds()[0].TokenDue = o.Feeds()[0].TokenDies
+	if value, shown := scrape(t, Handler(o))[`feedmux_token_due_timestamp_seconds{feed="twitch"}`]; shown {
+		t.Errorf("another one is due at %s", value)
+	}
 	if value, shown := scrape(t, Handler(o))[`feedmux_token_expiry_timestamp_seconds{feed="twitch"}`]; shown {
 		t.Errorf("it dies at %s", value)
 	}
@@ -152,7 +171,7 @@ func TestATokenWhoseEndIsNotKnownYetHasNoSeries(t *testing.T) {
 
 func TestMetricsFollowTheConventions(t *testing.T) {
 	o := options(answering(twitch()))
-	o.Feeds()[0].TokenDies = time.Now
+	o.Feeds()[0].TokenDies, o.Feeds()[0].TokenDue = time.Now, time.Now
 	w := get(Handler(o), "/metrics")
 	wantCode(t, w, http.StatusOK)
 	// All of them are linted, not only those that happen to have a value here.

@@ -27,7 +27,8 @@ type Options struct {
 	Reload func() (good bool, at time.Time)
 
 	// Hosts are the names and addresses that requests may be made to, beside the loopback ones. An address that stands
-	// for every interface ("", 0.0.0.0, ::) lets in requests to any IP address; names must still be listed.
+	// for every interface ("", 0.0.0.0, ::) lets in requests to any IP address and to the machine's own name; others must
+	// be listed.
 	Hosts []string
 	// Page answers browsers at "/", and everybody below "/page/". nil: "/" is the words that others get.
 	Page http.Handler
@@ -44,20 +45,25 @@ type Feed struct {
 	Topic func(ctx context.Context, name shard.Topic) (line pool.TopicStatus, wanted bool, err error)
 	// TokenDies is when the token dies, or died, that the feed dials with. nil: nobody knows.
 	TokenDies func() time.Time
+	// TokenDue is from when on another token should have taken its place, by whoever renews it. nil: nobody knows.
+	TokenDue func() time.Time
 }
 
 // Delivery is what became of the events after they left the feeds. Its counters only grow.
 type Delivery struct {
 	Connected      bool                         `json:"connected"`
-	Server         string                       `json:"server,omitempty"` // holds no credentials
+	Server         string                       `json:"server,omitempty"`  // holds no credentials
+	Trouble        string                       `json:"trouble,omitempty"` // why it is not connected, as far as anybody said
 	Reconnects     uint64                       `json:"reconnects"`
-	Refused        uint64                       `json:"refused"` // messages that the server's permissions forbade
+	Refused        uint64                       `json:"refused"`             // messages that the server's permissions forbade
+	RefusedAt      time.Time                    `json:"refused_at,omitzero"` // the last of them
 	BufferBytes    int64                        `json:"buffer_bytes"`
 	BufferLimit    int64                        `json:"buffer_limit_bytes"`
 	OldestSeconds  float64                      `json:"oldest_s"`      // how long the oldest event in the buffer has waited
 	Unconfirmed    float64                      `json:"unconfirmed_s"` // how long the oldest event that NATS was handed waits to be confirmed
 	Published      map[string]uint64            `json:"published"`     // by feed: events handed to NATS
 	Dropped        map[string]map[string]uint64 `json:"dropped"`       // by feed and reason
+	DroppedAt      map[string]time.Time         `json:"dropped_at"`    // by feed: the last of them, to 10 s
 	Gaps           map[string]map[string]uint64 `json:"gaps"`          // by feed and cause: of topics, at delivery
 	NoticesWaiting int                          `json:"notices_waiting"`
 	NoticesDropped uint64                       `json:"notices_dropped"`

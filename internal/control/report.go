@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -26,6 +27,14 @@ type Report struct {
 
 	// TokensDie is when the token dies, or died, that a feed dials with, by feed; it has those of which that is known.
 	TokensDie map[string]time.Time `json:"tokens_die,omitempty"`
+
+	// TokensDue is from when on that token should have been replaced: its renewal is late, or a person is needed. It has those
+	// of TokensDie.
+	TokensDue map[string]time.Time `json:"tokens_due,omitempty"`
+
+	// Lost is what went nowhere and somebody may miss, since the start, by feed and reason: of what feedmux_dropped_total
+	// counts, all that is not pool.Harmless. It has no zeros, and is absent where Delivery is.
+	Lost map[string]map[string]uint64 `json:"lost,omitempty"`
 
 	// Notes are what waits for somebody to do something, in sentences.
 	Notes []string `json:"notes,omitempty"`
@@ -56,17 +65,8 @@ func (o *Options) report(ctx context.Context, feeds []Feed, ledger bool) Report 
 	if o.Notes != nil {
 		r.Notes = o.Notes()
 	}
-	for _, f := range feeds {
-		if f.TokenDies == nil {
-			continue
-		}
-		if at := f.TokenDies(); !at.IsZero() {
-			if r.TokensDie == nil {
-				r.TokensDie = make(map[string]time.Time)
-			}
-			r.TokensDie[f.Name] = at
-		}
-	}
+	r.TokensDie = times(feeds, func(f Feed) func() time.Time { return f.TokenDies })
+	r.TokensDue = times(feeds, func(f Feed) func() time.Time { return f.TokenDue })
 	for _, f := range a.feeds {
 		if f.err != nil {
 			r.Errors = append(r.Errors, f.err.Error())
@@ -76,10 +76,35 @@ func (o *Options) report(ctx context.Context, feeds []Feed, ledger bool) Report 
 	}
 	if a.err != nil {
 		r.Errors = append(r.Errors, a.err.Error())
-	} else {
-		r.Delivery = &a.delivery
+		return r
+	}
+	r.Delivery, r.Lost = &a.delivery, make(map[string]map[string]uint64)
+	for i := range r.Feeds {
+		if some := lost(&r.Feeds[i], r.Delivery); len(some) > 0 {
+			r.Lost[r.Feeds[i].Feed] = some
+		}
 	}
 	return r
+}
+
+// lost is what of a feed went nowhere and somebody may miss, by reason.
+func lost(s *pool.Status, d *Delivery) map[string]uint64 {
+	counts := dropped(s, d)
+	maps.DeleteFunc(counts, func(reason string, n uint64) bool { return n == 0 || pool.Harmless(reason) })
+	return counts
+}
+
+// times are what those feeds say that know it, by name.
+func times(feeds []Feed, of func(Feed) func() time.Time) map[string]time.Time {
+	known := make(map[string]time.Time)
+	for _, f := range feeds {
+		if ask := of(f); ask != nil {
+			if at := ask(); !at.IsZero() {
+				known[f.Name] = at
+			}
+		}
+	}
+	return known
 }
 
 // question is what a request to /api/status asks for.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -88,6 +89,45 @@ func TestTheReportShowsFeedsAndDelivery(t *testing.T) {
 			t.Errorf("errors: %q", r.Errors)
 		}
 	})
+}
+
+func TestTheReportSaysWhatIsLostWhoeverCountsIt(t *testing.T) {
+	feed := twitch()
+	feed.Counters.Skipped["late"], feed.Counters.Skipped["malformed"] = 9, 0
+	o := options(answering(feed), answering(pool.Status{Feed: "other"}))
+	o.Delivery = delivering(Delivery{Dropped: map[string]map[string]uint64{
+		"twitch": {"too_big": 1, "buffer_full": 7, "drain": 0}, "other": {"buffer_full": 0},
+	}})
+	type lost struct{ Lost map[string]map[string]uint64 }
+	got := decode[lost](t, get(Handler(o), "/api/status")).Lost
+	want := map[string]uint64{"unknown_topic": 2, "too_big": 6, "buffer_full": 7}
+	if len(got) != 1 || !maps.Equal(got["twitch"], want) {
+		t.Errorf("lost are %v, want %v", got, want)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		o.Delivery = stuckDelivery
+		if got := decode[lost](t, get(Handler(o), "/api/status")).Lost; got != nil {
+			t.Errorf("without what delivery counts, %v are lost", got)
+		}
+	})
+}
+
+func TestTheReportSaysWhenTokensDieAndAnotherOneIsDue(t *testing.T) {
+	dies := time.Unix(1_800_000_000, 0).UTC()
+	feed := answering(twitch())
+	feed.TokenDies = func() time.Time { return dies }
+	feed.TokenDue = func() time.Time { return dies.Add(-time.Hour) }
+	unknown := answering(pool.Status{Feed: "unknown"})
+	unknown.TokenDies = func() time.Time { return time.Time{} }
+	unknown.TokenDue = unknown.TokenDies
+	o := options(feed, unknown, answering(pool.Status{Feed: "none"}))
+	got := decode[struct {
+		Die map[string]time.Time `json:"tokens_die"`
+		Due map[string]time.Time `json:"tokens_due"`
+	}](t, get(Handler(o), "/api/status"))
+	if len(got.Die) != 1 || !got.Die["twitch"].Equal(dies) || len(got.Due) != 1 || !got.Due["twitch"].Equal(dies.Add(-time.Hour)) {
+		t.Errorf("got %v", got)
+	}
 }
 
 func TestTheReportCanBeOfOneFeedAndHoldItsLedger(t *testing.T) {

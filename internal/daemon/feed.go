@@ -37,6 +37,7 @@ type feed struct {
 	source dialect.Source
 	secret *secret.Secret // nil: it has none
 	expiry *expiry.Expiry // nil: nobody knows when the secret dies
+	before atomic.Int64   // the configured refresh_before of the secret
 	stream *resume.Stream // nil: its upstream keeps nothing
 	way    *network.Way   // how the stream asks; nil: there is none
 
@@ -76,6 +77,7 @@ func (d *Daemon) newFeed(f *config.Feed, last *pool.Snapshot) (made *feed, err e
 	if err != nil {
 		return nil, err
 	}
+	made.before.Store(int64(f.Auth.RefreshBefore))
 	made.limits = p.Limits()
 	settings, err := settingsOf(f, made.limits)
 	if err != nil {

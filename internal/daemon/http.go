@@ -9,6 +9,7 @@ import (
 
 	"feedmux/internal/control"
 	"feedmux/internal/control/local"
+	"feedmux/internal/daemon/expiry"
 	"feedmux/internal/daemon/shelf"
 	"feedmux/internal/history"
 	"feedmux/internal/page"
@@ -66,7 +67,8 @@ func (d *Daemon) shownFeed(f *feed) control.Feed {
 			}
 			return line, wanted, err
 		},
-		TokenDies: f.tokenDies,
+		TokenDies: func() time.Time { dies, _ := f.token(); return dies },
+		TokenDue:  func() time.Time { _, due := f.token(); return due },
 	}
 }
 
@@ -78,17 +80,18 @@ func (d *Daemon) keptFeeds() (list []shelf.Feed) {
 	return list
 }
 
-// tokenDies is when the token dies, or died, that the feed dials with; zero: nobody knows.
-func (f *feed) tokenDies() time.Time {
+// token is when the token dies, or died, that the feed dials with, and from when on it should have been replaced; zero: nobody
+// knows.
+func (f *feed) token() (dies, due time.Time) {
 	if f.secret != nil {
-		if at := f.secret.Expires(); !at.IsZero() {
-			return at
+		if s := f.secret.State(); !s.Expires.IsZero() { // only a command says that
+			return s.Expires, expiry.Due(s.Since, s.Expires, time.Duration(f.before.Load()))
 		}
 	}
 	if f.expiry != nil {
-		return f.expiry.At()
+		return f.expiry.Times()
 	}
-	return time.Time{}
+	return time.Time{}, time.Time{}
 }
 
 // notes are what waits for somebody to do something, in sentences.
@@ -147,7 +150,8 @@ func deliveryOf(s sink.Stats, limit int64) control.Delivery {
 		BufferBytes: s.Buffer, BufferLimit: limit, OldestSeconds: s.Oldest.Seconds(), Unconfirmed: s.Unconfirmed.Seconds(),
 		Published: make(map[string]uint64), Dropped: make(map[string]map[string]uint64),
 		Gaps:       make(map[string]map[string]uint64),
-		Reconnects: s.Reconnects, Refused: s.Refused,
+		Reconnects: s.Reconnects, Refused: s.Refused, RefusedAt: s.RefusedAt, Trouble: s.Trouble,
+		DroppedAt:      make(map[string]time.Time),
 		NoticesWaiting: s.Notices.Waiting, NoticesDropped: s.Notices.Dropped,
 	}
 	for _, f := range s.Feeds {
@@ -155,6 +159,9 @@ func deliveryOf(s sink.Stats, limit int64) control.Delivery {
 		v.Dropped[f.Feed] = make(map[string]uint64)
 		for reason, n := range f.Dropped {
 			v.Dropped[f.Feed][string(reason)] = n
+		}
+		if f.DroppedAt != nil {
+			v.DroppedAt[f.Feed] = *f.DroppedAt
 		}
 		v.Gaps[f.Feed] = make(map[string]uint64)
 		for cause, n := range f.Gaps {

@@ -182,6 +182,7 @@ func (d *Daemon) apply(f *feed, c *config.Feed, s pool.Settings) {
 	if f.way != nil {
 		f.way.Use(network.Transport(c, s.Conn))
 	}
+	f.before.Store(int64(c.Auth.RefreshBefore))
 	if f.expiry != nil {
 		f.expiry.Before(c.Auth.RefreshBefore)
 	}

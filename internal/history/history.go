@@ -24,12 +24,13 @@ const (
 // Kind says what an Incident is.
 type Kind string
 
-// What can be said of an incident: each with the words of the metric that counts the same.
+// What can be said of an incident: each with the words of the metric that counts the same, and Dropped without what nobody
+// misses.
 const (
 	Disconnect  Kind = "disconnect"   // What: the cause
 	Gap         Kind = "gap"          // of a topic, at the upstream. What: the cause
 	DeliveryGap Kind = "delivery gap" // of a topic, between us and NATS. What: the cause
-	Dropped     Kind = "dropped"      // an event. What: the reason
+	Dropped     Kind = "dropped"      // a message or an event, as in control.Report.Lost. What: the reason
 )
 
 // Incident is something that went wrong N times between two samples.
@@ -120,13 +121,13 @@ func (s *Sampler) take(r control.Report, now time.Time) {
 			f = &feed{ring: make([]Sample, 0, room), incidents: make(map[key]uint64)}
 			s.feeds[status.Feed] = f
 		}
-		f.take(status, r.Delivery, now)
+		f.take(status, r.Delivery, r.Lost[status.Feed], now)
 	}
 }
 
 // take adds a sample, but for the first time: then there is nothing to take the difference with. Where delivery did not
 // answer (nil), its counters are those of the time before, and the next difference holds what is missing.
-func (f *feed) take(s pool.Status, d *control.Delivery, now time.Time) {
+func (f *feed) take(s pool.Status, d *control.Delivery, lost map[string]uint64, now time.Time) {
 	sample := Sample{From: f.seen, To: now, Events: since(&f.events, s.Counters.Events)}
 	for cause, n := range s.Counters.Disconnects {
 		f.count(&sample, Disconnect, string(cause), n)
@@ -139,7 +140,7 @@ func (f *feed) take(s pool.Status, d *control.Delivery, now time.Time) {
 		for cause, n := range d.Gaps[s.Feed] {
 			f.count(&sample, DeliveryGap, cause, n)
 		}
-		for reason, n := range d.Dropped[s.Feed] {
+		for reason, n := range lost {
 			f.count(&sample, Dropped, reason, n)
 		}
 	}

@@ -29,7 +29,8 @@ type figures struct {
 
 func newFigures(feeds ...string) *figures {
 	f := &figures{}
-	f.Delivery = &control.Delivery{Published: make(map[string]uint64), Dropped: make(map[string]map[string]uint64), Gaps: make(map[string]map[string]uint64)}
+	f.Delivery = &control.Delivery{Published: make(map[string]uint64), Gaps: make(map[string]map[string]uint64)}
+	f.Lost = make(map[string]map[string]uint64)
 	for _, name := range feeds {
 		f.Readiness.Feeds = append(f.Readiness.Feeds, control.FeedReadiness{Feed: name})
 		f.Feeds = append(f.Feeds, pool.Status{Feed: name, Counters: pool.Counters{
@@ -82,7 +83,7 @@ func TestASampleIsWhatWasAddedToTheCounters(t *testing.T) {
 		began := time.Now()
 		f.Feeds[0].Counters.Events += 50
 		f.Delivery.Published["twitch"] = 40
-		f.Delivery.Dropped["twitch"] = map[string]uint64{"buffer_full": 10}
+		f.Lost["twitch"] = map[string]uint64{"buffer_full": 10, "malformed": 4}
 		f.Delivery.Gaps["twitch"] = map[string]uint64{"nats_broke": 3}
 		f.Feeds[0].Counters.Disconnects[cause.Reset] = 2
 		f.Feeds[0].Counters.Gaps[cause.Reset] = 100
@@ -97,7 +98,7 @@ func TestASampleIsWhatWasAddedToTheCounters(t *testing.T) {
 		if got[0].Events != 50 || got[0].Published != 40 || !got[0].From.Equal(began) || !got[0].To.Equal(began.Add(Every)) {
 			t.Errorf("the first is %+v", got[0])
 		}
-		want := []Incident{{DeliveryGap, "nats_broke", 3}, {Disconnect, "reset", 2}, {Dropped, "buffer_full", 10}, {Gap, "reset", 100}}
+		want := []Incident{{DeliveryGap, "nats_broke", 3}, {Disconnect, "reset", 2}, {Dropped, "buffer_full", 10}, {Dropped, "malformed", 4}, {Gap, "reset", 100}}
 		if !slices.Equal(got[0].Incidents, want) {
 			t.Errorf("incidents are %v, want %v", got[0].Incidents, want)
 		}
@@ -148,14 +149,19 @@ func TestASilentLoopLeavesOneLongSample(t *testing.T) {
 func TestWhatASilentDeliveryDidIsInTheNextSample(t *testing.T) {
 	f := newFigures("twitch")
 	sampling(t, f, func(s *Sampler) {
-		delivery := f.Delivery
-		f.Delivery = nil
+		f.Lost["twitch"] = map[string]uint64{"too_big": 5}
 		f.pass(1)
-		f.Delivery = delivery
+		delivery, lost := f.Delivery, f.Lost
+		f.Delivery, f.Lost = nil, nil
+		f.pass(1)
+		f.Delivery, f.Lost = delivery, lost
 		f.Delivery.Published["twitch"] = 7
+		f.Lost["twitch"]["too_big"] = 6
 		f.pass(1)
-		if got := s.Feed("twitch"); len(got) != 2 || got[0].Published != 0 || got[1].Published != 7 {
-			t.Errorf("got %+v, want 0, then 7 published", got)
+		got := s.Feed("twitch")
+		if len(got) != 3 || got[1].Published != 0 || len(got[1].Incidents) != 0 || got[2].Published != 7 ||
+			!slices.Equal(got[2].Incidents, []Incident{{Dropped, "too_big", 1}}) {
+			t.Errorf("got %+v, want 0, then 7 published and 1 dropped", got)
 		}
 	})
 }

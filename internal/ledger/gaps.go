@@ -86,7 +86,6 @@ func (l *Ledger) newGap(from time.Time, why cause.Cause) *gap {
 func (l *Ledger) openGap(r *Record, g *gap, now time.Time) {
 	l.version++
 	r.gap, r.dark = g, g.from
-	l.dark++
 	if !g.announced {
 		r.gaps++
 		l.gaps[g.cause]++
@@ -96,10 +95,7 @@ func (l *Ledger) openGap(r *Record, g *gap, now time.Time) {
 
 // lighten says that a topic is not dark any more, and how much of what it missed was had afterwards.
 func (l *Ledger) lighten(r *Record, filled topic.Filled, now time.Time) {
-	if !r.dark.IsZero() {
-		r.dark = time.Time{}
-		l.dark--
-	}
+	r.dark = time.Time{}
 	l.closeGap(r, filled, now)
 }
 

@@ -20,7 +20,6 @@ type Ledger struct {
 	records map[shard.Topic]*Record
 	order   []*Record // as wanted: the order of listing
 	counts  [topic.Refused + 1]int
-	dark    int
 
 	fading   []fading  // topics that left confirmed, oldest first, until that is announced or undone
 	refusals []refusal // oldest first, until the topic is asked for again
@@ -217,7 +216,6 @@ func (l *Ledger) EndTurn(r *Record) {
 func (l *Ledger) Unplace(r *Record, reason string, planned bool, now time.Time) {
 	if r.State == topic.Confirmed && !planned {
 		r.dark = now // dark, but no gap: that it lost its place is announced, and why
-		l.dark++
 	}
 	if planned {
 		l.lighten(r, topic.Filled{}, now)

@@ -45,8 +45,16 @@ func (l *Ledger) Records() []*Record { return l.order }
 // Count is how many topics are in a state.
 func (l *Ledger) Count(s topic.State) int { return l.counts[s] }
 
-// Dark is how many topics were confirmed once and are not now.
-func (l *Ledger) Dark() int { return l.dark }
+// Dark is how many topics were confirmed once, are not now, and have a place on which they may be again. Those that lost it,
+// or were refused, are counted as such.
+func (l *Ledger) Dark() (n int) {
+	for _, r := range l.order {
+		if !r.dark.IsZero() && r.HasPlace() {
+			n++
+		}
+	}
+	return n
+}
 
 // Gaps is how many opened so far, by cause, and the sum of those that are closed.
 func (l *Ledger) Gaps() (opened map[cause.Cause]uint64, closed time.Duration) {

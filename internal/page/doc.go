@@ -7,6 +7,7 @@
 //	/page/…                            style, script, icon
 //
 // The server renders all of it, from templates in the binary, so it is complete without script. The script asks for the
-// same address once a second and puts in what changed: nothing is rendered in two places. Whatever comes from outside
-// (topics, reasons, errors) is escaped by html/template and made visible by [visible].
+// same address once a second and puts in what changed: nothing is rendered in two places. What the figures mean is package
+// diagnosis' to say. Whatever comes from outside (topics, reasons, errors) is escaped by html/template and made visible by
+// [visible].
 package page

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"feedmux/internal/diagnosis"
 	"feedmux/internal/history"
 )
 
@@ -28,10 +29,11 @@ type hourView struct {
 
 // plotView is a rate, drawn.
 type plotView struct {
-	Name, Grade string
-	Now, Most   string // a second
-	Line, Area  string // paths in a box of columns × height
-	Total       uint64
+	Name       string
+	Grade      diagnosis.Grade
+	Now, Most  string // a second
+	Line, Area string // paths in a box of columns × height
+	Total      uint64
 }
 
 // rowView is the times at which one thing went wrong.
@@ -66,25 +68,16 @@ func hour(samples []history.Sample, now time.Time) hourView {
 		return n
 	}
 	h.Plots = []plotView{
-		plot("received", note, samples, h.From, func(s history.Sample) uint64 { return s.Events }),
-		plot("published", note, samples, h.From, func(s history.Sample) uint64 { return s.Published }),
-		plot("dropped", bad, samples, h.From, dropped),
+		plot("received", diagnosis.Note, samples, h.From, func(s history.Sample) uint64 { return s.Events }),
+		plot("published", diagnosis.Note, samples, h.From, func(s history.Sample) uint64 { return s.Published }),
+		plot("dropped", diagnosis.Bad, samples, h.From, dropped),
 	}
 	h.Rows = rows(samples, h.From, now)
 	return h
 }
 
-func (h *hourView) total(kind history.Kind) (n uint64) {
-	for _, r := range h.Rows {
-		if r.Kind == kind {
-			n += r.N
-		}
-	}
-	return n
-}
-
 // plot spreads each sample evenly over its time, and draws what falls into each column; what is not known is left out.
-func plot(name, grade string, samples []history.Sample, from time.Time, value func(history.Sample) uint64) plotView {
+func plot(name string, grade diagnosis.Grade, samples []history.Sample, from time.Time, value func(history.Sample) uint64) plotView {
 	var sum, known [columns]float64 // events; seconds
 	p := plotView{Name: name, Grade: grade, Now: "0"}
 	for _, s := range samples {
@@ -113,7 +106,7 @@ func plot(name, grade string, samples []history.Sample, from time.Time, value fu
 		}
 	}
 	if p.Most = rate(most); most == 0 {
-		p.Grade = note
+		p.Grade = diagnosis.Note
 	}
 	p.Line, p.Area = draw(sum[:], known[:], most)
 	return p
@@ -197,7 +190,7 @@ func (r *rowView) finish(from, now time.Time) {
 		m := &r.Marks[i]
 		m.X = math.Round(max(0, m.from.Sub(from).Seconds()))
 		m.W = math.Round(max(narrowest, m.to.Sub(m.from).Seconds()))
-		m.Text = fmt.Sprintf("%s to %s: %s", m.from.Local().Format("15:04:05"), m.to.Local().Format("15:04:05"), number(m.n))
+		m.Text = fmt.Sprintf("%s to %s: %s", m.from.Local().Format("15:04:05"), m.to.Local().Format("15:04:05"), diagnosis.Count(m.n))
 		r.Last = at(m.to, now)
 	}
 }

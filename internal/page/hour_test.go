@@ -72,17 +72,16 @@ func TestWhatGoesOnIsOneMark(t *testing.T) {
 	if got := h.Rows[0].Last.At; !got.Equal(now.Add(-95 * time.Second)) {
 		t.Errorf("the last was at %v", got)
 	}
-	if n := h.total(history.Dropped); n != 9 {
-		t.Errorf("%d dropped, want 9", n)
+	if last := h.Rows[1]; last.Kind != history.Dropped || last.N != 9 {
+		t.Errorf("the last row is %+v, want 9 dropped", last)
 	}
 }
 
 func TestFiguresAreWrittenForPeople(t *testing.T) {
 	for got, want := range map[string]string{
-		number(0): "0", number(999): "999", number(1000): "1,000", number(1234567): "1,234,567",
 		rate(0): "0", rate(0.004): "< 0.01", rate(0.2): "0.20", rate(12.34): "12.3", rate(1234.6): "1,235",
 		size(0) + ".": "0 B.", size(1536): "1.5 KiB", size(16 << 20): "16 MiB",
-		span(59 * time.Second): "59 s", span(61 * time.Second): "1 min 1 s", span(75 * time.Minute): "1 h 15 min", span(49 * time.Hour): "2 d 1 h",
+		brief(59 * time.Second): "59 s", brief(61 * time.Second): "1m", brief(75 * time.Minute): "1h", brief(49 * time.Hour): "2d",
 		short(23 * time.Millisecond): "23 ms", short(1500 * time.Microsecond): "1.5 ms", short(time.Microsecond): "0.1 ms", short(1500 * time.Millisecond): "1.5 s",
 		visible("a\u202eb\nc"): `a\u{202e}b\u{a}c`, visible("é ü हिन्दी"): "é ü हिन्दी", visible("x\xff"): `x\u{fffd}`,
 	} {

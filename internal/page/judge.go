@@ -1,156 +1,64 @@
 package page
 
 import (
-	"cmp"
+	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"feedmux/internal/control"
-	"feedmux/internal/history"
-	"feedmux/internal/slots"
+	"feedmux/internal/diagnosis"
 	"feedmux/pool"
 )
 
-// soon is how long before its end a token is worth a warning.
-const soon = 30 * time.Minute
-
-// trouble is something that somebody may want to look at.
-type trouble struct {
-	Grade, Word, Text string
-	Link              string // where more is said; "": nowhere
+// judge reads a report as a terminal does: from the JSON that /api/status makes of it. Of the ledgers only the line of the
+// chosen topic of a feed is left; nil: none.
+func judge(r control.Report, feed string, chosen *pool.TopicStatus, now time.Time) (*diagnosis.Report, error) {
+	r.Feeds = slices.Clone(r.Feeds)
+	for i := range r.Feeds {
+		r.Feeds[i].Ledger = nil // thousands of lines
+		if chosen != nil && r.Feeds[i].Feed == feed {
+			r.Feeds[i].Ledger = []pool.TopicStatus{*chosen}
+		}
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("writing the status: %w", err)
+	}
+	return diagnosis.Read(body, now)
 }
 
-var gradeWords = map[string]string{bad: "Broken", warn: "Look", note: "Note"}
-
-func (v *view) add(grade, link, format string, args ...any) {
-	v.Trouble = append(v.Trouble, trouble{grade, gradeWords[grade], fmt.Sprintf(format, args...), link})
+// troubleView is a line of what to look at.
+type troubleView struct {
+	diagnosis.Trouble
+	Word string
+	Of   string // the feed and what of it, or what else
+	Link string // where more is said; "": nowhere
 }
 
-// judge says what all figures come to.
-func (v *view) judge(r control.Report) {
-	confirmed, placeable := 0, 0
-	for _, f := range r.Readiness.Feeds {
-		confirmed, placeable = confirmed+f.Confirmed, placeable+f.Placeable
-	}
-	text := fmt.Sprintf("%s of %s topics that have a place are confirmed", number(confirmed), number(placeable))
-	v.Verdict = verdict{good, "Ready", text}
-	sign := "●"
-	if !r.Readiness.Ready {
-		v.Verdict = verdict{bad, "Not ready", text + fmt.Sprintf("; each feed needs %.0f %%", 100*r.Readiness.Needed)}
-		sign = "▲"
-	}
-	v.Title = fmt.Sprintf("%s %s/%s feedmux", sign, number(confirmed), number(placeable))
+// Each grade has a sign and a word beside its colour.
+var gradeSigns = map[diagnosis.Grade]string{diagnosis.Good: "●", diagnosis.Note: "·", diagnosis.Warn: "▲", diagnosis.Bad: "■"}
 
-	for _, err := range r.Errors {
-		v.add(bad, "", "A loop does not answer: %s", visible(err))
-	}
-	for _, text := range r.Notes {
-		v.add(warn, "", "%s", visible(text))
-	}
-	v.judgeDelivery()
-	for _, s := range r.Feeds {
-		v.judgeFeed(s)
-	}
-	for _, f := range v.Feeds {
+var gradeWords = map[diagnosis.Grade]string{diagnosis.Bad: "Broken", diagnosis.Warn: "Look", diagnosis.Note: "Note"}
+
+func troublesOf(r *diagnosis.Report) (list []troubleView) {
+	for _, t := range r.Troubles() {
+		v := troubleView{Trouble: t, Word: gradeWords[t.Grade], Of: t.Label}
 		switch {
-		case f.TokenGrade == bad:
-			v.add(bad, "", "%s: the token died %s; no connection can be made with it", f.Name, f.Token.Ago)
-		case f.TokenGrade == warn:
-			v.add(warn, "", "%s: the token dies %s", f.Name, f.Token.Ago)
+		case t.Topics != "":
+			v.Link = question{Feed: t.Feed, State: t.Topics}.link() + "#ledger"
+		case t.Feed != "":
+			v.Link = "#feed-" + t.Feed
+		case t.Delivery:
+			v.Link = "#delivery"
 		}
-		dropped := f.Hour.total(history.Dropped)
-		if dropped > 0 {
-			v.add(warn, "#"+f.Name+"-hour", "%s: %s dropped in the last hour", f.Name, events(dropped))
+		if t.Feed != "" {
+			v.Of = t.Feed
+			if t.Label != "" {
+				v.Of += ", " + t.Label
+			}
 		}
+		list = append(list, v)
 	}
-	worst := map[string]int{bad: 0, warn: 1, note: 2}
-	slices.SortStableFunc(v.Trouble, func(a, b trouble) int { return cmp.Compare(worst[a.Grade], worst[b.Grade]) })
+	return list
 }
-
-func (v *view) judgeDelivery() {
-	d := v.Delivery
-	if d == nil {
-		return
-	}
-	if !d.Connected {
-		v.add(bad, "#delivery", "NATS is not connected: events wait in the buffer, %s of %s so far",
-			size(d.BufferBytes), size(d.BufferLimit))
-	} else if d.Fill >= 50 {
-		v.add(warn, "#delivery", "NATS takes events more slowly than they come: the buffer is %.0f %% full", d.Fill)
-	}
-	if d.Refused > 0 {
-		v.add(warn, "#delivery", "NATS forbade %s: see the permissions of this user", plural(int(d.Refused), "message", "messages"))
-	}
-}
-
-func (v *view) judgeFeed(s pool.Status) {
-	in := make(map[slots.State]int)
-	var parked string
-	starved := 0
-	for _, slot := range s.Slots {
-		in[slot.State]++
-		if slot.State == slots.Parked {
-			parked = slot.LastError
-		}
-		if slot.State == slots.Live && !slot.Starved.IsZero() {
-			starved++
-		}
-	}
-	list := func(state string) string { return question{Feed: s.Feed, State: state}.link() + "#ledger" }
-	panel := "#feed-" + s.Feed
-	if n := in[slots.Parked]; n > 0 {
-		v.add(bad, panel, "%s: the upstream refused the credential, so %s until that changes: %s",
-			s.Feed, parks(n), visible(parked))
-	}
-	if s.Account.Probing {
-		next := ""
-		if s.Account.NextDial.After(v.Now) {
-			next = ", next " + at(s.Account.NextDial, v.Now).Ago
-		}
-		v.add(bad, panel, "%s: no connection lives; one at a time is tried%s: %s", s.Feed, next, visible(lastWords(s.Slots)))
-	} else if n := in[slots.Waiting] + in[slots.Dialing] + in[slots.Opening]; n > 0 && in[slots.Live] > 0 {
-		v.add(warn, panel, "%s: %s not live yet", s.Feed, plural(n, "connection is", "connections are"))
-	}
-	if s.Dark > 0 {
-		v.add(warn, list(dark), "%s: %s dark that had been confirmed", s.Feed, plural(s.Dark, "topic is", "topics are"))
-	}
-	if starved > 0 {
-		v.add(warn, panel, "%s: %s open, but far quieter than before while others speak", s.Feed,
-			plural(starved, "connection is", "connections are"))
-	}
-	if s.Topics.Refused > 0 {
-		v.add(warn, list("refused"), "%s: the upstream refused %s", s.Feed, plural(s.Topics.Refused, "topic", "topics"))
-	}
-	if n := s.Topics.Assigned + s.Topics.Asked - s.Dark; n > 0 {
-		v.add(note, panel, "%s: %s still to be confirmed", s.Feed, plural(n, "topic is", "topics are"))
-	}
-	if s.Topics.Unplaced > 0 {
-		v.add(note, list("unplaced"), "%s: %s without a place: %s connections take %s", s.Feed,
-			plural(s.Topics.Unplaced, "topic is", "topics are"), number(len(s.Slots)), number(s.Capacity))
-	}
-}
-
-func parks(n int) string {
-	if n == 1 {
-		return "1 connection is parked"
-	}
-	return number(n) + " connections are parked"
-}
-
-func events(n uint64) string { return plural(int(n), "event was", "events were") }
-
-// lastWords is the error of the slot that failed last.
-func lastWords(all []pool.SlotStatus) string {
-	var newest pool.SlotStatus
-	for _, s := range all {
-		if s.LastError != "" && s.Since.After(newest.Since) {
-			newest = s
-		}
-	}
-	return strings.TrimSpace(cmp.Or(newest.LastError, "no error is known yet"))
-}
-
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"feedmux/internal/diagnosis"
 	"feedmux/internal/topic"
 	"feedmux/pool"
 )
@@ -38,7 +39,8 @@ type stateView struct {
 // lineView is a topic.
 type lineView struct {
 	Topic, Subject, Link string
-	State, Sign, Grade   string
+	State, Sign          string
+	Grade                diagnosis.Grade
 	By, Reason, Slot     string
 	Priority, Gaps       int
 	Events               uint64
@@ -47,8 +49,8 @@ type lineView struct {
 }
 
 // ledgerOf shows a page of the ledger. A page beyond the last is the last: topics may go while somebody looks.
-func ledgerOf(q question, s pool.Status, now time.Time) *ledgerView {
-	v := &ledgerView{Feed: s.Feed, Q: q.Q, Wanted: s.Topics.Wanted}
+func ledgerOf(q question, s pool.Status, feeds []string, now time.Time) *ledgerView {
+	v := &ledgerView{Feed: s.Feed, Feeds: feeds, Q: q.Q, Wanted: s.Topics.Wanted}
 	for _, name := range states() {
 		v.States = append(v.States, stateView{Name: name, N: countOf(s, name), Chosen: name == q.State})
 	}
@@ -88,14 +90,14 @@ func isIn(t pool.TopicStatus, state string) bool {
 	switch state {
 	case "":
 		return true
-	case dark:
+	case diagnosis.Dark:
 		return !t.DarkSince.IsZero()
 	}
 	return t.State.String() == state
 }
 
 func countOf(s pool.Status, state string) int {
-	if state == dark {
+	if state == diagnosis.Dark {
 		return s.Dark
 	}
 	for _, in := range topic.States() {
@@ -106,14 +108,14 @@ func countOf(s pool.Status, state string) int {
 	return 0
 }
 
-var topicSigns = map[topic.State][2]string{ // sign and grade
-	topic.Unplaced: {"–", note}, topic.Assigned: {"◌", warn}, topic.Asked: {"◑", warn}, topic.Confirmed: {"●", good}, topic.Refused: {"■", bad},
+var topicSigns = map[topic.State]string{
+	topic.Unplaced: "–", topic.Assigned: "◌", topic.Asked: "◑", topic.Confirmed: "●", topic.Refused: "■",
 }
 
 func lineOf(feed string, t pool.TopicStatus, now time.Time) lineView {
 	return lineView{
 		Topic: string(t.Topic), Subject: t.Subject, Link: question{Feed: feed, Topic: string(t.Topic)}.link(),
-		State: t.State.String(), Sign: topicSigns[t.State][0], Grade: topicSigns[t.State][1],
+		State: t.State.String(), Sign: topicSigns[t.State], Grade: diagnosis.GradeOf(t.State.String()),
 		By: string(t.By), Reason: t.Reason, Slot: slotNumber(t.Slot), Priority: t.Priority, Gaps: t.Gaps, Events: t.Events,
 		Since: at(t.Since, now), LastEvent: at(t.LastEvent, now), Dark: at(t.DarkSince, now),
 	}

@@ -112,9 +112,9 @@ func shows(t *testing.T, o Options, address string, words ...string) string {
 }
 
 func TestThePageShowsWhatIsGoingOn(t *testing.T) {
-	body := shows(t, site(twitch()), "/", "v1.2.3", "100 of 100 topics that have a place are confirmed", "1,234,567", "1,234,560",
-		"connected", "1 MiB", "buffer_full", "1 h 30 min ago", "pubsub.example", "23 ms", "19 topics are without a place",
-		"the upstream refused 1 topic", "1 to 50 of 120 topics", "page 1 of 3")
+	body := shows(t, site(twitch()), "/", "v1.2.3", "100 of 100 placeable topics confirmed", "1,234,567", "1,234,560",
+		"connected", "1 MiB", "buffer_full", "1h 30m ago", "pubsub.example", "23 ms", "19 topics past the capacity of 100",
+		"100 of 120 topics confirmed: all that have a place", "1 to 50 of 120 topics", "page 1 of 3")
 	if n := strings.Count(body, "data-slot="); n != 2 {
 		t.Errorf("%d slots are shown, want 2", n)
 	}
@@ -238,87 +238,24 @@ func TestHostileNamesAreHarmless(t *testing.T) {
 	}
 }
 
-func TestTroubleIsSaidInSentences(t *testing.T) {
-	now := time.Now()
-	parked := twitch()
-	parked.Slots[1].State, parked.Slots[1].LastError = slots.Parked, "HTTP 403"
-	probing := twitch()
-	probing.Account.Probing, probing.Account.NextDial = true, now.Add(31*time.Second+500*time.Millisecond)
-	probing.Slots[0].State, probing.Slots[0].LastError = slots.Waiting, "connection refused"
-	waiting := twitch()
-	waiting.Slots[1].State, waiting.Dark, waiting.Topics.Confirmed, waiting.Topics.Assigned = slots.Waiting, 50, 50, 50
-	starved := twitch()
-	starved.Slots[0].Starved = now.Add(-2 * time.Minute)
-	for _, c := range []struct {
-		status pool.Status
-		words  []string
-	}{
-		{parked, []string{"1 connection is parked until that changes: HTTP 403"}},
-		{probing, []string{"no connection lives; one at a time is tried, next in 31 s: connection refused"}},
-		{waiting, []string{"Not ready", "each feed needs 90 %", "50 topics are dark", "1 connection is not live yet"}},
-		{starved, []string{"1 connection is open, but far quieter", "starved"}},
-	} {
-		shows(t, site(c.status), "/", c.words...)
-	}
-
-	o := site(twitch())
-	report := o.Report
-	o.Report = func(ctx context.Context, feed string, ledger bool) (control.Report, error) {
-		r, err := report(ctx, feed, ledger)
-		r.Delivery.Connected = false
-		r.Notes = []string{"waits for a restart: <nats.url>"}
-		r.TokensDie = map[string]time.Time{"twitch": now.Add(-time.Hour)}
-		return r, err
-	}
-	shows(t, o, "/", "NATS is not connected: events wait in the buffer, 1 MiB of 16 MiB", "the token died 1 h 0 min ago",
-		"waits for a restart: &lt;nats.url&gt;")
+func TestAFeedThatDoesNotAnswerIsStillOnThePage(t *testing.T) {
+	o := site()
 	o.Report = func(context.Context, string, bool) (control.Report, error) {
-		return control.Report{Errors: []string{"ask the loop of delivery: deadline"}, Readiness: control.Readiness{
+		return control.Report{Errors: []string{"ask the loop of delivery: <deadline>"}, Readiness: control.Readiness{
 			Feeds: []control.FeedReadiness{{Feed: "twitch", Error: "ask the loop of feed twitch: deadline"}}}}, nil
 	}
-	shows(t, o, "/", "A loop does not answer: ask the loop of delivery: deadline", "ask the loop of feed twitch: deadline", "Not ready")
+	shows(t, o, "/", "stuck: ask the loop of delivery: &lt;deadline&gt;", "ask the loop of feed twitch: deadline", "NOT READY",
+		"The loop of delivery does not answer")
+	if code, _ := ask(t, o, "/?feed=twitch&topic=raid.7"); code != http.StatusOK {
+		t.Errorf("a topic of it: %d", code)
+	}
 }
 
-func TestOneTopicIsQuietOrBroken(t *testing.T) {
-	now := time.Now()
-	carrier := func(change func(*pool.SlotStatus)) pool.SlotStatus {
-		s := pool.SlotStatus{Slot: 3, State: slots.Live, Since: now.Add(-time.Hour), LastFrame: now.Add(-2 * time.Second)}
-		if change != nil {
-			change(&s)
-		}
-		return s
+func TestATopicsPageAnswersFirst(t *testing.T) {
+	body := shows(t, site(twitch()), "/?feed=twitch&topic=raid.7", "Quiet, not broken", "feed.twitch.raid.7", "Back to the ledger")
+	if strings.Index(body, "Quiet, not broken") > strings.Index(body, "What to look at") {
+		t.Error("the answer is not the first thing on the page")
 	}
-	up, down := &control.Delivery{Connected: true}, &control.Delivery{}
-	heard := pool.TopicStatus{State: topic.Confirmed, By: topic.ByAck, Since: now.Add(-time.Hour), LastEvent: now.Add(-34 * time.Minute)}
-	just := heard
-	just.LastEvent = now.Add(-3 * time.Second)
-	never := heard
-	never.LastEvent = time.Time{}
-	for _, c := range []struct {
-		topic   pool.TopicStatus
-		carrier pool.SlotStatus
-		d       *control.Delivery
-		grade   string
-		words   string
-	}{
-		{heard, carrier(nil), up, good, "Quiet, not broken: Its last event came 34 min ago. It was confirmed 1 h 0 min ago (the upstream said so) on slot 3, which is live: something last came on it 2 s ago."},
-		{just, carrier(nil), up, good, "Alive: Its last event came 3 s ago."},
-		{never, carrier(nil), up, good, "Quiet, not broken: No event of it has come"},
-		{heard, carrier(func(s *pool.SlotStatus) { s.Starved = now.Add(-time.Minute) }), up, warn, "nothing comes since 1 min 0 s while the others speak"},
-		{heard, carrier(func(s *pool.SlotStatus) { s.State = slots.Leaving }), up, warn, "Changing"},
-		{heard, carrier(nil), down, bad, "NATS is not connected"},
-		{pool.TopicStatus{State: topic.Unplaced, Reason: "no slot has room"}, carrier(nil), up, bad, "It has no place on a connection: no slot has room."},
-		{pool.TopicStatus{State: topic.Refused, Reason: "ERR_BADTOPIC"}, carrier(nil), up, bad, "ERR_BADTOPIC"},
-		{pool.TopicStatus{State: topic.Asked}, carrier(nil), up, warn, "has not answered"},
-		{pool.TopicStatus{State: topic.Assigned, DarkSince: now.Add(-9 * time.Second)},
-			carrier(func(s *pool.SlotStatus) { s.State, s.LastError = slots.Waiting, "reset" }), up, bad, "Broken: Dark for 9 s. It has its place on slot 3, which is waiting"},
-	} {
-		v := quietOrBroken(c.topic, c.carrier, true, c.d, now)
-		if text := v.Word + ": " + v.Text; v.Grade != c.grade || !strings.Contains(text, c.words) {
-			t.Errorf("%v: %s %q, want %s %q", c.topic.State, v.Grade, text, c.grade, c.words)
-		}
-	}
-	shows(t, site(twitch()), "/?feed=twitch&topic=raid.7", "Quiet, not broken", "feed.twitch.raid.7", "Back to the ledger")
 }
 
 func TestNoMoreThanTwoLedgersAreCopiedAtATime(t *testing.T) {

@@ -7,23 +7,22 @@ import (
 	"strconv"
 	"strings"
 
+	"feedmux/internal/diagnosis"
 	"feedmux/internal/topic"
 )
 
 // question is what an address asks for.
 type question struct {
 	Feed  string // whose ledger; "": none, where there are several feeds
-	State string // "": any; dark, or the name of a topic.State
+	State string // "": any; diagnosis.Dark, or the name of a topic.State
 	Q     string // what the topic or its subject must hold, in upper or lower case
 	Page  int    // from 1
 	Topic string // "": no topic's own view
 }
 
-const dark = "dark" // was confirmed once and is not now
-
 // states are what can be asked for, in the order of the form.
 func states() []string {
-	all := []string{dark}
+	all := []string{diagnosis.Dark}
 	for _, s := range topic.States() {
 		all = append(all, s.String())
 	}

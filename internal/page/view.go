@@ -3,9 +3,12 @@ package page
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"feedmux/internal/control"
+	"feedmux/internal/diagnosis"
 	"feedmux/internal/slots"
 	"feedmux/pool"
 	"feedmux/shard"
@@ -17,28 +20,14 @@ type view struct {
 	Now      time.Time
 	Version  string
 	Started  moment
-	Ready    control.Readiness
-	Verdict  verdict
-	Trouble  []trouble // worst first
+	Verdict  diagnosis.Verdict
+	Trouble  []troubleView // worst first
 	Delivery *deliveryView
 	Feeds    []feedView
 	Chosen   string // whose ledger is shown
 	Topic    *topicView
 	Ledger   *ledgerView
 }
-
-// verdict is a judgement in a word and a sentence; its grade is one of those below.
-type verdict struct {
-	Grade, Word, Text string
-}
-
-// Grades. Each has a sign and a word beside its colour.
-const (
-	good = "good"
-	note = "note"
-	warn = "warn"
-	bad  = "bad"
-)
 
 // moment is a time and how long that is ago, or ahead.
 type moment struct {
@@ -51,13 +40,13 @@ func at(t, now time.Time) moment {
 	case t.IsZero():
 		return moment{}
 	case d <= -time.Second:
-		return moment{t, "in " + span(-d)}
+		return moment{t, "in " + diagnosis.Span(-d)}
 	case d < 0:
 		return moment{t, "now"}
 	case d < time.Second:
 		return moment{t, "just now"}
 	default:
-		return moment{t, span(d) + " ago"}
+		return moment{t, diagnosis.Span(d) + " ago"}
 	}
 }
 
@@ -69,10 +58,11 @@ type feedView struct {
 	Link           string
 	Silent         string // why nothing is known of it; then the rest is empty
 	Ready          control.FeedReadiness
+	Standing       diagnosis.Trouble
 	Account        pool.AccountStatus
 	NextDial       moment
-	Token          moment
-	TokenGrade     string
+	TokenGrade     diagnosis.Grade
+	Token          string // "": nothing is known of it
 	Capacity       int
 	Counts         []countView
 	Topics         pool.TopicCounts
@@ -94,7 +84,8 @@ type countView struct {
 
 type slotView struct {
 	N                                 int
-	State, Sign, Grade                string
+	State, Sign                       string
+	Grade                             diagnosis.Grade
 	Topics, Confirmed, Room           int
 	Filled, Sure                      float64 // in hundredths of Room: with a topic; with a confirmed one
 	Ping, Age                         string  // Age: how long it has been in its state
@@ -102,7 +93,6 @@ type slotView struct {
 	Events                            uint64
 	Since, Began, LastFrame, NextDial moment
 	Outdated                          bool // it was dialled with settings that have changed since
-	Starved                           moment
 	Cause, Error                      string
 }
 
@@ -126,49 +116,56 @@ func (h *handler) view(ctx context.Context, q question) (*view, error) {
 		return nil, err
 	}
 	now := time.Now()
+	var chosen *pool.TopicStatus
+	if i := slices.IndexFunc(r.Feeds, func(s pool.Status) bool { return s.Feed == q.Feed }); i >= 0 && q.Topic != "" {
+		chosen = lineIn(r.Feeds[i], q.Topic)
+	}
+	judged, err := judge(r, q.Feed, chosen, now)
+	if err != nil {
+		return nil, err
+	}
 	v := &view{
-		Now: now, Version: r.Version, Started: at(r.Started, now), Ready: r.Readiness, Chosen: q.Feed,
-		Delivery: deliveryOf(r.Delivery),
+		Now: now, Version: r.Version, Started: at(r.Started, now), Verdict: judged.Ready(), Trouble: troublesOf(judged), Chosen: q.Feed,
+		Delivery: deliveryOf(r.Delivery, judged.Dropped()), Title: titleOf(judged),
+	}
+	var names []string
+	for _, ready := range r.Readiness.Feeds {
+		names = append(names, ready.Feed)
 	}
 	for _, ready := range r.Readiness.Feeds {
 		f := feedView{Name: ready.Feed, Link: question{Feed: ready.Feed}.link() + "#ledger", Ready: ready, Silent: ready.Error}
 		for _, s := range r.Feeds {
-			if s.Feed == f.Name {
-				f.fill(s, r.TokensDie[f.Name], now)
-				f.Hour = hour(h.Hour(f.Name), now)
+			if s.Feed != f.Name {
+				continue
+			}
+			f.fill(s, judged, now)
+			f.Hour = hour(h.Hour(f.Name), now)
+			if f.Name == q.Feed {
+				v.Ledger = ledgerOf(q, s, names, now)
+			}
+			if f.Name == q.Feed && q.Topic != "" {
+				v.Topic = topicOf(q, f, chosen, judged, now)
 			}
 		}
 		v.Feeds = append(v.Feeds, f)
 	}
-	v.judge(r)
-	for _, s := range r.Feeds {
-		if q.Feed == "" || s.Feed != q.Feed {
-			continue
-		}
-		if q.Topic != "" {
-			v.Topic = topicOf(q, s, r.Delivery, now)
-		}
-		v.Ledger = ledgerOf(q, s, now)
-		for _, f := range v.Feeds {
-			v.Ledger.Feeds = append(v.Ledger.Feeds, f.Name)
-		}
-	}
 	return v, nil
 }
 
-func (f *feedView) fill(s pool.Status, tokenDies, now time.Time) {
+// titleOf tells in a tab whether all is well, and how many topics are confirmed.
+func titleOf(r *diagnosis.Report) string {
+	confirmed, placeable := r.Confirmed()
+	return fmt.Sprintf("%s %s/%s feedmux", gradeSigns[r.Ready().Grade], diagnosis.Count(confirmed), diagnosis.Count(placeable))
+}
+
+func (f *feedView) fill(s pool.Status, r *diagnosis.Report, now time.Time) {
 	f.Protocol, f.Account, f.Capacity, f.Topics, f.Dark = s.Protocol, s.Account, s.Capacity, s.Topics, s.Dark
 	f.NextDial, f.LastEvent = at(s.Account.NextDial, now), at(s.Counters.LastEvent, now)
 	f.Events = s.Counters.Events
-	f.DarkLink = question{Feed: f.Name, State: dark}.link() + "#ledger"
-	if f.Token = at(tokenDies, now); f.Token.Known() {
-		switch left := tokenDies.Sub(now); {
-		case left <= 0:
-			f.TokenGrade = bad
-		case left < soon:
-			f.TokenGrade = warn
-		}
-	}
+	f.DarkLink = question{Feed: f.Name, State: diagnosis.Dark}.link() + "#ledger"
+	feed := r.Feed(f.Name)
+	f.Standing = feed.Standing()
+	f.TokenGrade, f.Token = r.Token(f.Name)
 	x := 0.0
 	for _, c := range []countView{
 		{State: "confirmed", N: s.Topics.Confirmed}, {State: "asked", N: s.Topics.Asked}, {State: "assigned", N: s.Topics.Assigned},
@@ -179,8 +176,8 @@ func (f *feedView) fill(s pool.Status, tokenDies, now time.Time) {
 		x += c.W
 		f.Counts = append(f.Counts, c)
 	}
-	for _, slot := range s.Slots {
-		f.Slots = append(f.Slots, slotOf(slot, roomOf(s, slot), now))
+	for i, slot := range s.Slots {
+		f.Slots = append(f.Slots, slotOf(slot, &feed.Slots[i], roomOf(s, slot), now))
 	}
 }
 
@@ -195,38 +192,29 @@ var signs = map[slots.State]string{
 	slots.Closed: "·", slots.Waiting: "◌", slots.Dialing: "◔", slots.Opening: "◑", slots.Live: "●", slots.Leaving: "◐", slots.Parked: "■",
 }
 
-func slotOf(s pool.SlotStatus, room int, now time.Time) slotView {
+func slotOf(s pool.SlotStatus, judged *diagnosis.Slot, room int, now time.Time) slotView {
 	v := slotView{
-		N: int(s.Slot), State: s.State.String(), Sign: signs[s.State], Grade: note,
+		N: int(s.Slot), Sign: signs[s.State],
 		Topics: s.Topics, Confirmed: s.Confirmed, Room: room, Filled: part(s.Topics, room), Sure: part(s.Confirmed, room),
 		Ping: short(time.Duration(s.PingRTT)), Age: brief(now.Sub(s.Since)), Life: s.Life, Events: s.Events,
-		Since: at(s.Since, now), Began: at(s.Began, now), Outdated: s.Outdated, LastFrame: at(s.LastFrame, now), NextDial: at(s.NextDial, now), Starved: at(s.Starved, now),
+		Since: at(s.Since, now), Began: at(s.Began, now), Outdated: s.Outdated, LastFrame: at(s.LastFrame, now), NextDial: at(s.NextDial, now),
 		Cause: string(s.LastCause), Error: s.LastError,
 	}
-	switch s.State {
-	case slots.Live:
-		v.Grade = good
-		if v.Starved.Known() {
-			v.State, v.Sign, v.Grade = "starved", "○", warn
-			v.Age = brief(now.Sub(s.Starved))
-		}
-	case slots.Waiting, slots.Dialing, slots.Opening, slots.Leaving:
-		v.Grade = warn
-	case slots.Parked:
-		v.Grade = bad
+	if v.State, v.Grade = judged.Shown(); v.State != s.State.String() { // starved
+		v.Sign, v.Age = "○", brief(now.Sub(s.Starved))
 	}
 	return v
 }
 
-func deliveryOf(d *control.Delivery) *deliveryView {
+func deliveryOf(d *control.Delivery, dropped map[string]map[string]uint64) *deliveryView {
 	if d == nil {
 		return nil
 	}
 	v := &deliveryView{Delivery: *d, Fill: 100 * float64(d.BufferBytes) / float64(max(d.BufferLimit, 1))}
-	v.Oldest = span(time.Duration(d.OldestSeconds * float64(time.Second)))
-	for _, feed := range sorted(d.Dropped) {
-		for _, reason := range sorted(d.Dropped[feed]) {
-			if n := d.Dropped[feed][reason]; n > 0 {
+	v.Oldest = diagnosis.Span(time.Duration(d.OldestSeconds * float64(time.Second)))
+	for _, feed := range slices.Sorted(maps.Keys(dropped)) {
+		for _, reason := range slices.Sorted(maps.Keys(dropped[feed])) {
+			if n := dropped[feed][reason]; n > 0 {
 				v.Dropped = append(v.Dropped, lossView{feed, reason, n})
 			}
 		}

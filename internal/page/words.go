@@ -7,35 +7,20 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"feedmux/internal/diagnosis"
 )
 
 // words are the functions of the templates: how figures are written for people.
 var words = template.FuncMap{
-	"num":     number[int],
-	"count":   number[uint64],
-	"rate":    rate,
+	"num":     diagnosis.Count[int],
+	"count":   diagnosis.Count[uint64],
 	"bytes":   size,
 	"visible": visible,
+	"sign":    func(g diagnosis.Grade) string { return gradeSigns[g] },
 	"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 	"clock":   func(t time.Time) string { return t.Local().Format("15:04:05") },
 	"stamp":   func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") },
-	"plural":  plural,
-}
-
-// number groups digits by thousands.
-func number[N int | int64 | uint64](n N) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return number(n) + " " + many
 }
 
 // rate writes events a second, with as many digits as say something.
@@ -50,7 +35,7 @@ func rate(perSecond float64) string {
 	case perSecond < 100:
 		return fmt.Sprintf("%.1f", perSecond)
 	}
-	return number(int(math.Round(perSecond)))
+	return diagnosis.Count(int(math.Round(perSecond)))
 }
 
 func size(n int64) string {
@@ -65,34 +50,17 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", v, units[i])
 }
 
-// span writes a duration in its two largest units.
-func span(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return "0 s"
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", d/time.Second)
-	case d < 10*time.Minute:
-		return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%d d %d h", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
-}
-
 // brief writes a duration in its largest unit.
 func brief(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", max(d, 0)/time.Second)
 	case d < time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
+		return fmt.Sprintf("%dm", d/time.Minute)
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", d/time.Hour)
+		return fmt.Sprintf("%dh", d/time.Hour)
 	}
-	return fmt.Sprintf("%d d", d/(24*time.Hour))
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
 // short writes a round-trip time.

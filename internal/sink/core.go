@@ -31,12 +31,8 @@ type Options struct {
 	URL     string        // servers, separated by commas; may hold credentials: never logged. "": Connect says where
 	Name    string        // how the NATS server lists the connection
 	Connect []nats.Option // credentials, TLS, or an embedded server's
-
-	// Login says both where they are not known before: it is asked each time that a client is made, until it gives no error.
-	// nil: they are.
-	Login func() (url string, connect []nats.Option, err error)
-
-	Buffer  int64 // bytes of events that may wait for NATS
+	Login   link.Login    // says both where they are not known before; nil: they are
+	Buffer  int64         // bytes of events that may wait for NATS
 	Headers Headers
 	Drain   time.Duration // how long Run goes on at its end with what still waits; 0: 5 s
 	Start   uint64        // random for this start: a part of each gap's id
@@ -66,6 +62,9 @@ type Core struct {
 func NewCore(o Options) *Core {
 	if o.Drain == 0 {
 		o.Drain = 5 * time.Second
+	}
+	if o.Login == nil {
+		o.Login = func() (string, []nats.Option, error) { return o.URL, o.Connect, nil }
 	}
 	return &Core{
 		opts:    o,
@@ -117,8 +116,9 @@ type feed struct {
 	core      *Core
 	name      string
 	taker     *taker
-	said      map[Reason]uint64 // drops that were logged; owned by the publisher
-	told      uint64            // how many losses without a gap were announced; owned by the publisher
+	said      map[Reason]uint64         // drops that were logged; owned by the publisher
+	saidAt    atomic.Pointer[time.Time] // when the last was; nil: none was
+	told      uint64                    // how many losses without a gap were announced; owned by the publisher
 	published atomic.Uint64
 	dropped   map[Reason]*atomic.Uint64 // every reason is there from the start
 	gaps      map[cause.Cause]*atomic.Uint64
@@ -167,14 +167,11 @@ func Reasons() []Reason {
 
 // Stats is what a Core knows of itself at one moment. Counters only grow.
 type Stats struct {
-	Connected   bool          `json:"connected"`
-	Server      string        `json:"server"`     // the one that is or was connected, without credentials
-	Reconnects  uint64        `json:"reconnects"` // times that it connected again
-	Refused     uint64        `json:"refused"`    // messages of any feed that the server's permissions forbade
-	Buffer      int64         `json:"buffer"`     // bytes that wait
-	Oldest      time.Duration `json:"-"`          // how long the oldest event has waited, if any does
-	Unconfirmed time.Duration `json:"-"`          // how long ago the oldest event came that NATS was given and has not confirmed
-	Feeds       []FeedStats   `json:"feeds"`      // in the order in which they were made
+	link.Stats
+	Buffer      int64         `json:"buffer"` // bytes that wait
+	Oldest      time.Duration `json:"-"`      // how long the oldest event has waited, if any does
+	Unconfirmed time.Duration `json:"-"`      // how long ago the oldest event came that NATS was given and has not confirmed
+	Feeds       []FeedStats   `json:"feeds"`  // in the order in which they were made
 	Notices     notices.Stats `json:"notices"`
 }
 
@@ -183,13 +180,13 @@ type FeedStats struct {
 	Feed      string                 `json:"feed"`
 	Published uint64                 `json:"published"` // handed to the NATS client
 	Dropped   map[Reason]uint64      `json:"dropped"`   // holds every Reason
+	DroppedAt *time.Time             `json:"-"`         // when that was last seen, to 10 s; nil: never
 	Gaps      map[cause.Cause]uint64 `json:"gaps"`      // at delivery: one for each topic and time
 }
 
 // Stats may be called by any goroutine at any time. It never waits for NATS.
 func (c *Core) Stats() Stats {
-	l := c.link.Stats()
-	s := Stats{Connected: l.Connected, Server: l.Server, Reconnects: l.Reconnects, Refused: l.Refused}
+	s := Stats{Stats: c.link.Stats()}
 	var since time.Time
 	s.Buffer, since = c.buffer.waiting()
 	if !since.IsZero() {
@@ -211,7 +208,7 @@ func (c *Core) Stats() Stats {
 			gaps[c] = n.Load()
 		}
 		s.Feeds = append(s.Feeds, FeedStats{
-			Feed: f.name, Published: f.published.Load(), Dropped: dropped, Gaps: gaps,
+			Feed: f.name, Published: f.published.Load(), Dropped: dropped, DroppedAt: f.saidAt.Load(), Gaps: gaps,
 		})
 	}
 	return s

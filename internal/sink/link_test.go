@@ -153,7 +153,7 @@ func TestEveryWayToAServerIsAWire(t *testing.T) {
 	for name, options := range map[string][]nats.Option{
 		"TCP": nil, "a dialer": {nats.SetCustomDialer(new(stuckDialer))}, "in the process": {nats.InProcessServer(s)},
 	} {
-		nc, err := link.New(inside.Core.log).Connect(s.ClientURL(), "", options...)
+		nc, err := link.New(inside.Core.log).Connect("", func() (string, []nats.Option, error) { return s.ClientURL(), options, nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -107,6 +107,7 @@ func (p *publisher) sayLosses() {
 			}
 		}
 		if dropped != nil {
+			f.saidAt.Store(&now)
 			p.log.Warn("events were dropped", "feed", f.name, slog.Group("dropped", dropped...))
 		}
 		p.tellLosses(f, now)
@@ -193,7 +194,7 @@ func (p *publisher) connect() bool {
 		p.nc = nil
 	}
 	if p.nc == nil && time.Since(p.dialed) >= link.Wait {
-		nc, err := p.client()
+		nc, err := p.link.Connect(p.opts.Name, p.opts.Login)
 		p.dialed = time.Now()
 		if err != nil {
 			p.link.Failed(err)
@@ -202,18 +203,6 @@ func (p *publisher) connect() bool {
 		p.nc = nc
 	}
 	return connected
-}
-
-// client makes a client that dials by itself from then on.
-func (p *publisher) client() (*nats.Conn, error) {
-	url, options := p.opts.URL, p.opts.Connect
-	if p.opts.Login != nil {
-		var err error
-		if url, options, err = p.opts.Login(); err != nil {
-			return nil, err
-		}
-	}
-	return p.link.Connect(url, p.opts.Name, options...)
 }
 
 // sendNotices says idle when none is left, throttled when the others have to wait, or away.

@@ -85,7 +85,7 @@ func (f *Follower[T]) look() {
 		text = err.Error()
 	}
 	if before := f.hold(text); text != "" && text != before {
-		f.o.Log.Warn("the topics file is not taken: what it said before goes on counting", "file", f.o.File, "error", err)
+		f.o.Log.Error("the topics file is not taken: what it said before goes on counting", "file", f.o.File, "error", err)
 	}
 }
 

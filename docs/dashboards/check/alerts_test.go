@@ -100,9 +100,11 @@ var healthy = map[string]string{
 	`feedmux_connections{%s,feed="f",state="live"}`:             "2x120",
 	`feedmux_connections{%s,feed="f",state="closed"}`:           "8x120",
 	`feedmux_connections{%s,feed="f",state="waiting"}`:          "0x120",
+	`feedmux_connections{%s,feed="f",state="opening"}`:          "0x120",
 	`feedmux_connections{%s,feed="f",state="parked"}`:           "0x120",
 	`feedmux_dials_total{%s,feed="f",result="ok"}`:              "2x120",
 	`feedmux_dials_total{%s,feed="f",result="refused"}`:         "1x120",
+	`feedmux_dial_wait_seconds_count{%s}`:                       "3x120",
 	`feedmux_disconnects_total{%s,feed="f",cause="reset"}`:      "0x120",
 	`feedmux_disconnects_total{%s,feed="f",cause="idle_close"}`: "0x120",
 	`feedmux_disconnects_total{%s,feed="f",cause="renewed"}`:    "0+1x120", // asked for, as often as it may be
@@ -110,7 +112,24 @@ var healthy = map[string]string{
 	`feedmux_dropped_total{%s,feed="f",reason="buffer_full"}`:   "5x120", // long ago
 	`feedmux_dropped_total{%s,feed="f",reason="late"}`:          "0+9x120",
 	`feedmux_dropped_total{%s,feed="f",reason="malformed"}`:     "0x120",
+	`feedmux_dropped_total{%s,feed="f",reason="left_out"}`:      "0x120",
+	`feedmux_dropped_total{%s,feed="f",reason="truncated"}`:     "0x120",
 	`feedmux_token_expiry_timestamp_seconds{%s,feed="f"}`:       "86400x120",
+	`feedmux_token_due_timestamp_seconds{%s,feed="f"}`:          "84600x120",
+}
+
+// What is shown only at times must not stand in healthy: an alert that needs it would never come.
+func testHealthyIsReal(t *testing.T, r runs) {
+	e := engine(t)
+	for series := range healthy {
+		s, expr := r.well, strings.ReplaceAll(fmt.Sprintf(series, `job="feedmux"`), `feed="f"`, `feed=~".+"`)
+		if strings.Contains(series, "token") {
+			s = r.busy // the other has none that dies
+		}
+		if len(s.value(t, e, expr)) == 0 {
+			t.Errorf("no run shows %s", expr)
+		}
+	}
 }
 
 // load puts one value of each series into a storage for each step.
@@ -143,7 +162,27 @@ func TestNoAlertComesWhileAllIsWell(t *testing.T) {
 	}
 }
 
-// Each alert comes when what it is about has happened, after its time and not before.
+// A token that lasts 20 minutes and is replaced five minutes before its end is well, always.
+func TestATokenThatRenewsItselfIsNoAlert(t *testing.T) {
+	var dies, due strings.Builder
+	for minute := range 120 {
+		at := 1200 + 900*(minute/15)
+		fmt.Fprintf(&dies, "%d ", at)
+		fmt.Fprintf(&due, "%d ", at-240)
+	}
+	series := maps.Clone(healthy)
+	series[`feedmux_token_expiry_timestamp_seconds{%s,feed="f"}`] = dies.String()
+	series[`feedmux_token_due_timestamp_seconds{%s,feed="f"}`] = due.String()
+	s := load(t, time.Minute, series)
+	for minutes := range 110 {
+		at := time.Duration(minutes) * time.Minute
+		for what, alerts := range judge(t, s, at, at) {
+			t.Fatalf("%s after %v: %v", what, at, alerts[0].Annotations)
+		}
+	}
+}
+
+// Each alert comes when what it is about has happened, after its time and not before. What else may bring it is behind a comma.
 func TestAlertsComeWhenTheyShould(t *testing.T) {
 	const hour = "1x60 " // what was before
 	cases := map[string]struct {
@@ -163,6 +202,20 @@ func TestAlertsComeWhenTheyShould(t *testing.T) {
 		"FeedmuxStandsStill": {
 			series: map[string]string{`feedmux_nats_connected{%s}`: hour + "stale _x60"},
 			early:  time.Minute, late: 5 * time.Minute,
+		},
+		"FeedmuxStandsStill, of a feed": {
+			series: map[string]string{
+				`feedmux_dial_wait_seconds_count{%s}`:                  "3x60 stale _x60",
+				`feedmux_events_total{%s,feed="f"}`:                    "0+600x60 stale _x60",
+				`feedmux_connections{%s,feed="f",state="live"}`:        "2x60 stale _x60",
+				`feedmux_topics{%s,feed="f",state="confirmed"}`:        "100x60 stale _x60",
+				`feedmux_topics{%s,feed="f",state="assigned"}`:         "0x60 stale _x60",
+				`feedmux_topics{%s,feed="f",state="asked"}`:            "0x60 stale _x60",
+				`feedmux_connections{%s,feed="f",state="waiting"}`:     "0x60 stale _x60",
+				`feedmux_dropped_total{%s,feed="f",reason="late"}`:     "0x60 stale _x60",
+				`feedmux_disconnects_total{%s,feed="f",cause="reset"}`: "0x60 stale _x60",
+			},
+			early: time.Minute, late: 5 * time.Minute,
 		},
 		"FeedmuxReloadFailed": {
 			series: map[string]string{`feedmux_reload_success{%s}`: hour + "0x60"},
@@ -191,6 +244,23 @@ func TestAlertsComeWhenTheyShould(t *testing.T) {
 			},
 			early: 4 * time.Minute, late: 8 * time.Minute,
 		},
+		"FeedmuxUpstreamDown, which accepts and closes": {
+			series: map[string]string{
+				`feedmux_connections{%s,feed="f",state="live"}`:        "2x60 0x60",
+				`feedmux_connections{%s,feed="f",state="opening"}`:     "0x60 2x60",
+				`feedmux_dials_total{%s,feed="f",result="ok"}`:         "2x60 2+4x60",
+				`feedmux_disconnects_total{%s,feed="f",cause="reset"}`: "0x60 0+4x60",
+			},
+			too:   []string{"FeedmuxDisconnectStorm"},
+			early: 4 * time.Minute, late: 8 * time.Minute,
+		},
+		"FeedmuxUpstreamDown, left to another program": {
+			series: map[string]string{
+				`feedmux_connections{%s,feed="f",state="live"}`:    "2x60 0x60",
+				`feedmux_connections{%s,feed="f",state="waiting"}`: "0x60 1x60",
+			},
+			early: 4 * time.Minute, late: 8 * time.Minute,
+		},
 		"FeedmuxDisconnectStorm": {
 			series: map[string]string{`feedmux_disconnects_total{%s,feed="f",cause="reset"}`: "0x60 0+4x60"},
 			early:  4 * time.Minute, late: 10 * time.Minute,
@@ -203,9 +273,19 @@ func TestAlertsComeWhenTheyShould(t *testing.T) {
 			series: map[string]string{`feedmux_connections{%s,feed="f",state="parked"}`: "0x60 1x60"},
 			early:  time.Minute, late: 3 * time.Minute,
 		},
+		"FeedmuxCredentialRefused, of all": { // and nothing else: there is nothing to reach
+			series: map[string]string{
+				`feedmux_connections{%s,feed="f",state="live"}`:   "2x60 0x60",
+				`feedmux_connections{%s,feed="f",state="parked"}`: "0x60 2x60",
+			},
+			early: time.Minute, late: 20 * time.Minute,
+		},
 		"FeedmuxTokenExpires": {
-			series: map[string]string{`feedmux_token_expiry_timestamp_seconds{%s,feed="f"}`: "6300x120"},
-			early:  14 * time.Minute, late: 16 * time.Minute,
+			series: map[string]string{
+				`feedmux_token_expiry_timestamp_seconds{%s,feed="f"}`: "6300x120",
+				`feedmux_token_due_timestamp_seconds{%s,feed="f"}`:    "4500x120",
+			},
+			early: 15 * time.Minute, late: 17 * time.Minute,
 		},
 		"FeedmuxOverCapacity": {
 			series: map[string]string{`feedmux_topics{%s,feed="f",state="unplaced"}`: "0x60 7x60"},
@@ -227,6 +307,10 @@ func TestAlertsComeWhenTheyShould(t *testing.T) {
 			series: map[string]string{`feedmux_dropped_total{%s,feed="f",reason="buffer_full"}`: "5x60 6+1x60"},
 			early:  0, late: 2 * time.Minute,
 		},
+		"FeedmuxEventsDropped, for the first time": {
+			series: map[string]string{`feedmux_dropped_total{%s,feed="f",reason="left_out"}`: "0x60 500x60"},
+			early:  0, late: 2 * time.Minute,
+		},
 		"FeedmuxNATSForbids": {
 			series: map[string]string{`feedmux_nats_refused_total{%s}`: "0x60 1+1x60"},
 			early:  0, late: 2 * time.Minute,
@@ -234,6 +318,10 @@ func TestAlertsComeWhenTheyShould(t *testing.T) {
 		"FeedmuxMessagesSkipped": {
 			series: map[string]string{`feedmux_dropped_total{%s,feed="f",reason="malformed"}`: "0x60 0+10x60"},
 			early:  5 * time.Minute, late: 15 * time.Minute,
+		},
+		"FeedmuxMessagesSkipped, for the first time": {
+			series: map[string]string{`feedmux_dropped_total{%s,feed="f",reason="truncated"}`: "0x60 5000x60"},
+			early:  0, late: 2 * time.Minute,
 		},
 		"FeedmuxNoticesDropped": {
 			series: map[string]string{`feedmux_notices_dropped_total{%s}`: "0x60 1+1x60"},
@@ -257,6 +345,7 @@ func TestAlertsComeWhenTheyShould(t *testing.T) {
 				t.Fatal("a series that healthy does not have")
 			}
 			s := load(t, time.Minute, series)
+			name, _, _ := strings.Cut(name, ",")
 			firing := name + " firing"
 			if found := judge(t, s, 30*time.Minute, time.Hour+c.early); found[firing] != nil {
 				t.Errorf("it is there after %v", c.early)

@@ -133,7 +133,7 @@ func readDashboard(t *testing.T) dashboard {
 
 // filled puts in what Grafana does for its variables.
 func filled(expr string) string {
-	return strings.NewReplacer("$__rate_interval", "1m", "$instance", ".*", "$feed", ".*").Replace(expr)
+	return strings.NewReplacer("$__rate_interval", "1m", "$__range", "1h", "$instance", ".*", "$feed", ".*").Replace(expr)
 }
 
 func testDashboard(t *testing.T, r runs) {
@@ -226,5 +226,6 @@ func TestTheDashboardIsWhole(t *testing.T) {
 func TestEveryExpressionFitsWhatARunShows(t *testing.T) {
 	r := run(t)
 	t.Run("dashboard", func(t *testing.T) { testDashboard(t, r) })
+	t.Run("healthy", func(t *testing.T) { testHealthyIsReal(t, r) })
 	t.Run("alerts", func(t *testing.T) { testAlertsOnRuns(t, r) })
 }

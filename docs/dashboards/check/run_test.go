@@ -176,7 +176,7 @@ func run(t *testing.T) runs {
 	const http = `http://(127\.0\.0\.1:\d+)`
 	busy := start(t, http, feedmux, "demo", "--topics", "1850", "--cut-every", "1500ms")
 	well := start(t, http, feedmux, "demo", "--topics", "400", "--cut-every", "0s")
-	kite := start(t, `ws://(127\.0\.0\.1:\d+)`, feedmux, "sim", "kite", "--listen", "127.0.0.1:0", "--odd", "0.1")
+	kite := start(t, `ws://(127\.0\.0\.1:\d+)`, feedmux, "sim", "kite", "--listen", "127.0.0.1:0", "--odd", "0.1", "--garbage-every", "1s")
 	ticks := start(t, http, feedmux, "run", "--config", kiteConfig(t, kite))
 
 	r := runs{busy: newStorage(t), well: newStorage(t)}

@@ -55,26 +55,35 @@ func (e *Expiry) look() {
 	}
 }
 
-// At is when the token dies, or died. Any goroutine may ask.
-func (e *Expiry) At() time.Time {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.dies(e.since)
-}
-
-// due is At, and when to tell somebody.
-func (e *Expiry) due() (dies, warn time.Time) {
+// Times are when the token dies, or died, and from when on somebody should see to another one. Any goroutine may ask.
+func (e *Expiry) Times() (dies, due time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	dies = e.dies(e.since)
 	return dies, dies.Add(-e.before)
 }
 
+// renewing is the time that a renewal may take: a command's longest, and as much again to try once more.
+const renewing = time.Minute
+
+// Due is from when on a token should have been replaced that renews itself that long before it expires: the time at which that
+// begins, and some for doing it. One that does not last that long is renewed after half of its time. since is when it was got.
+func Due(since, expires time.Time, before time.Duration) time.Time {
+	due := expires.Add(-before)
+	if due.Before(since) {
+		due = since.Add(expires.Sub(since) / 2)
+	}
+	if due = due.Add(renewing); due.After(expires) {
+		return expires
+	}
+	return due
+}
+
 // Run warns once of each time, until ctx ends: before it, or at once where that has passed.
 func (e *Expiry) Run(ctx context.Context) {
 	var warned time.Time
 	for {
-		at, warn := e.due()
+		at, warn := e.Times()
 		var due <-chan time.Time
 		if !at.Equal(warned) {
 			due = time.After(time.Until(warn))

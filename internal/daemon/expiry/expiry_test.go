@@ -88,8 +88,8 @@ func TestATokenThatDiesIsWarnedOfOnceHalfAnHourBefore(t *testing.T) {
 		if n, text := warnings(log, 72*time.Hour); n != 0 {
 			t.Errorf("a token dies once: %s", text)
 		}
-		if at := e.At(); !at.Equal(start.Add(23*time.Hour + 30*time.Minute)) {
-			t.Errorf("it died at %s", at)
+		if at, due := e.Times(); !at.Equal(start.Add(23*time.Hour+30*time.Minute)) || !due.Equal(start.Add(23*time.Hour)) {
+			t.Errorf("it died at %s, and another one was due at %s", at, due)
 		}
 
 		e.Renewed() // half past five
@@ -137,6 +137,22 @@ func TestATokenIsAsOldAsItsFile(t *testing.T) {
 		}
 		if at, future := MadeAt(f), written.After(begin); at.Equal(written) == future {
 			t.Errorf("written at %s: %s", written, at)
+		}
+	}
+}
+
+func TestATokenThatRenewsItselfIsDueOnceThatIsLate(t *testing.T) {
+	got := time.Now()
+	for _, c := range []struct{ lasts, before, due time.Duration }{
+		{time.Hour, 5 * time.Minute, 56 * time.Minute},
+		{20 * time.Minute, 5 * time.Minute, 16 * time.Minute},
+		{20 * time.Minute, 30 * time.Minute, 11 * time.Minute}, // it is renewed after half of its time
+		{time.Hour, 20 * time.Second, time.Hour},
+		{time.Minute, 5 * time.Minute, time.Minute},
+		{-time.Hour, 5 * time.Minute, -time.Hour}, // it came dead
+	} {
+		if due := Due(got, got.Add(c.lasts), c.before).Sub(got); due != c.due {
+			t.Errorf("lasts %s, renewed %s before: due after %s, want %s", c.lasts, c.before, due, c.due)
 		}
 	}
 }

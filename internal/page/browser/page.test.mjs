@@ -50,7 +50,7 @@ const checks = {
       slot: Number(li.dataset.slot), state: li.dataset.state, life: Number(li.dataset.life), topics: Number(li.querySelector('b').textContent),
     })));
     assert.deepEqual(slots, feed.slots.map(({ slot, state, life, topics }) => ({ slot, state, life, topics })));
-    assert.match(await page.locator('.verdict').innerText(), /Ready 500 of 500 topics/);
+    assert.match(await page.locator('.verdict').innerText(), /ready 500 of 500 placeable topics confirmed/);
 
     // Events go on: the page lies between two answers.
     const shown = async () => digits(await page.locator('.feed .figures div', { hasText: 'Events' }).locator('dd').evaluate((e) => e.firstChild.textContent));
@@ -68,6 +68,7 @@ const checks = {
     const page = await open('', { javaScriptEnabled: false });
     assert.equal(await rows(page), 50);
     assert.match(await page.locator('#answer').innerText(), /^as of \d{4}/);
+    assert.match(await page.locator('#trouble').innerText(), /120 topics past the capacity of 500\s+→ want fewer.*\(docs\/troubleshooting\.md: Too many topics\)/s);
     await page.getByLabel('Topic or subject').fill('id.61');
     await page.locator('select[name=state]').selectOption('unplaced');
     await page.getByRole('button', { name: 'Show' }).click();
@@ -167,7 +168,7 @@ const checks = {
     const took = Date.now() - cut;
     const slot = page.locator('.slots li:not([data-state=live])');
     assert.match(await slot.innerText(), /waiting|dialing|opening/);
-    assert.match(await page.locator('#trouble').innerText(), /50 topics are dark/);
+    assert.match(await page.locator('#trouble').innerText(), /recovering: 450 of 620 topics confirmed, 50 dark/);
     await page.waitForFunction(() => /disconnect reset/.test(document.querySelector('.times')?.textContent), null, { timeout: 7000 });
     await told('mend');
     await page.waitForFunction(() => document.querySelectorAll('.slots li[data-state=live]').length === 10, null, { timeout: 20000 });

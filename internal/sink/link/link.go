@@ -38,6 +38,8 @@ type Link struct {
 	server     string
 	ups, downs uint64
 	violations uint64
+	violatedAt time.Time
+	trouble    string // why it is not connected, as far as anybody said
 }
 
 // New makes a Link to a NATS that nobody has dialled yet.
@@ -49,9 +51,17 @@ func New(log *slog.Logger) *Link {
 	}
 }
 
-// Connect makes a client that keeps dialling until it is closed, with more options than its own. It may block for
-// seconds when a server does not answer. servers are URLs, separated by commas; the error never holds one.
-func (l *Link) Connect(servers, name string, more ...nats.Option) (*nats.Conn, error) {
+// Login says where NATS is, as URLs separated by commas, and what else a client needs. It is asked each time that one is made,
+// until it gives no error; that holds no secret.
+type Login func() (servers string, more []nats.Option, err error)
+
+// Connect makes a client that keeps dialling until it is closed. It may block for seconds when a server does not answer. The
+// error never holds a URL.
+func (l *Link) Connect(name string, login Login) (*nats.Conn, error) {
+	servers, more, err := login()
+	if err != nil {
+		return nil, err
+	}
 	// The client's own error for a URL that it cannot read quotes it, password and all.
 	for server := range strings.SplitSeq(servers, ",") {
 		server = strings.TrimSpace(server)
@@ -126,6 +136,7 @@ func (l *Link) up(nc *nats.Conn) {
 	}
 	l.mu.Lock()
 	l.connected = true
+	l.trouble = ""
 	l.server = server
 	l.ups++
 	l.mu.Unlock()
@@ -138,14 +149,28 @@ func (l *Link) down(_ *nats.Conn, err error) {
 	l.connected = false
 	l.downs++
 	l.mu.Unlock()
+	l.ails(err)
 	l.Signal()
 	if err != nil { // none: the daemon ends
 		l.log.Warn("NATS disconnected", "error", err)
 	}
 }
 
+// ails notes why there is no connection.
+func (l *Link) ails(err error) {
+	if err == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.connected {
+		l.trouble = err.Error()
+	}
+}
+
 // Failed logs that an attempt to connect failed.
 func (l *Link) Failed(err error) {
+	l.ails(err)
 	if l.failures.Allow() {
 		l.log.Warn("NATS cannot be reached", "error", err)
 	}
@@ -153,15 +178,17 @@ func (l *Link) Failed(err error) {
 
 // Complained is told what the server said about a message, or the client about itself.
 func (l *Link) Complained(err error) {
-	what := "NATS complained"
-	if errors.Is(err, nats.ErrPermissionViolation) {
-		what = "NATS forbids publishing: events are lost"
-		l.mu.Lock()
-		l.violations++
-		l.mu.Unlock()
-		l.Signal() // it is announced
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		l.ails(err) // such as that the login is not good
+		l.log.Warn("NATS complained", "error", err)
+		return
 	}
-	l.log.Warn(what, "error", err)
+	l.mu.Lock()
+	l.violations++
+	l.violatedAt = time.Now()
+	l.mu.Unlock()
+	l.Signal() // it is announced
+	l.log.Error("NATS forbids publishing: what was for that subject is lost", "error", err)
 }
 
 func (l *Link) closed(*nats.Conn) {
@@ -194,14 +221,16 @@ func (l *Link) State() (connected, gone bool, downs uint64) {
 // Stats is what is known of the connection at one moment.
 type Stats struct {
 	Connected  bool
-	Server     string // the one that is or was connected, without credentials
-	Reconnects uint64 // times that it connected again
-	Refused    uint64 // messages that the server's permissions forbade
+	Trouble    string    // why it is not connected, as the server or the client said; "": nobody did
+	Server     string    // the one that is or was connected, without credentials
+	Reconnects uint64    // times that it connected again
+	Refused    uint64    // messages that the server's permissions forbade
+	RefusedAt  time.Time // the last of them
 }
 
 // Stats never waits for NATS.
 func (l *Link) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Stats{l.connected, l.server, max(l.ups, 1) - 1, l.violations}
+	return Stats{l.connected, l.trouble, l.server, max(l.ups, 1) - 1, l.violations, l.violatedAt}
 }
