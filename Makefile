@@ -9,6 +9,10 @@ build: ## the program, as bin/feedmux
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/feedmux ./cmd/feedmux
 
 check: lint ## everything that must hold: lint, tests (with -race where there is a C compiler), a little fuzzing
+	@for tool in systemd-analyze unshare chromium node curl jq python3 man; do \
+		command -v $$tool >/dev/null || echo "== no $$tool here: tests that need it are skipped"; \
+	done; \
+	[ "$$(id -u)" = 0 ] || echo '== not root: the trial under a real systemd is skipped'
 	@race=-race; \
 	if ! $(GO) build -race runtime/cgo 2>/dev/null; then \
 		race=; echo '== no C compiler here, which -race needs: testing without it'; \
