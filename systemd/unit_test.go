@@ -2,6 +2,8 @@
 package systemd_test
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,12 +12,12 @@ import (
 	"testing"
 )
 
-const unit = "feedmux.service"
+const unit, newer = "feedmux.service", "newer-systemd.conf"
 
-// read returns what each key of the unit is set to, in order; a key is written as Section.Key.
-func read(t *testing.T) map[string][]string {
+// read returns what each key of a file is set to, in order; a key is written as Section.Key.
+func read(t *testing.T, file string) map[string][]string {
 	t.Helper()
-	text, err := os.ReadFile(unit)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +41,7 @@ func read(t *testing.T) map[string][]string {
 }
 
 func TestTheUnitHoldsWhatTheDaemonReliesOn(t *testing.T) {
-	keys := read(t)
+	keys := read(t, unit)
 	for key, want := range map[string]string{
 		"Service.Type":         "notify", // READY=1 says when it runs
 		"Service.NotifyAccess": "main",
@@ -83,6 +85,8 @@ func TestTheUnitHoldsWhatTheDaemonReliesOn(t *testing.T) {
 		"ExecStartPre":   "its exit status cannot prevent a restart",
 		"LoadCredential": "the service would not start where the file is missing",
 		"User":           "DynamicUser= makes one",
+		"ProcSubset":     "it hides when the machine started, which process_start_time_seconds needs",
+		"PrivateUsers":   "it hides who asks at the control socket",
 	} {
 		if keys["Service."+key] != nil {
 			t.Errorf("%s is set: %s", key, why)
@@ -91,11 +95,62 @@ func TestTheUnitHoldsWhatTheDaemonReliesOn(t *testing.T) {
 }
 
 func TestSystemdUnderstandsTheUnitAndFindsItSafe(t *testing.T) {
+	file, verify := standIn(t)
+	if out, err := verify(); err != nil || strings.Contains(out, unit) {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	// The exposure level is 1.2 of 10 with systemd 252; more is too much.
+	out, err := exec.Command("systemd-analyze", "security", "--offline=yes", "--threshold=12", "--no-pager", file).CombinedOutput()
+	if err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+}
+
+// TestTheDropInForNewerSystemdsIsOne: each of its keys came with systemd 254, and a systemd that is as new takes them.
+func TestTheDropInForNewerSystemdsIsOne(t *testing.T) {
+	known := []string{"Service.ImportCredential", "Service.RestartMaxDelaySec", "Service.RestartSteps"}
+	keys := read(t, newer)
+	if got := slices.Sorted(maps.Keys(keys)); !slices.Equal(got, known) {
+		t.Errorf("it sets %q, want %q", got, known)
+	}
+	file, verify := standIn(t)
+	text, err := os.ReadFile(newer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(file+".d", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(file+".d", newer), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := verify()
+	if err != nil {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	complaints := 0
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, newer) {
+			complaints++
+			if systemdVersion(t) >= 254 || !strings.Contains(line, "Unknown key") {
+				t.Errorf("systemd-analyze verify: %s", line)
+			}
+		}
+	}
+	if systemdVersion(t) < 254 && complaints != len(known) {
+		t.Errorf("an older systemd has %d complaints, so it did not read the file:\n%s", complaints, out)
+	}
+}
+
+// standIn writes the unit into a folder of its own, for systemd-analyze to look at. It insists on a binary that exists, so
+// this test's own stands in for ours. Keys that it does not know are warnings to it. To us they are errors: each is a
+// promise that is not kept.
+func standIn(t *testing.T) (file string, verify func() (out string, err error)) {
+	t.Helper()
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Skip("systemd-analyze is not installed; the unit is checked on systems that have it")
 	}
-	// It insists on a binary that exists, so this test's own stands in for ours.
 	text, err := os.ReadFile(unit)
 	if err != nil {
 		t.Fatal(err)
@@ -104,20 +159,26 @@ func TestSystemdUnderstandsTheUnitAndFindsItSafe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), unit)
-	standIn := strings.ReplaceAll(string(text), "=/usr/bin/feedmux ", "="+self+" ")
-	if err := os.WriteFile(file, []byte(standIn), 0o644); err != nil {
+	file = filepath.Join(t.TempDir(), unit)
+	changed := strings.ReplaceAll(string(text), "=/usr/bin/feedmux ", "="+self+" ")
+	if err := os.WriteFile(file, []byte(changed), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	return file, func() (string, error) {
+		out, err := exec.Command(analyze, "verify", "--man=no", file).CombinedOutput()
+		return string(out), err
+	}
+}
 
-	// Keys that it does not know are warnings to it. To us they are errors: each is a promise that is not kept.
-	out, err := exec.Command(analyze, "verify", "--man=no", file).CombinedOutput()
-	if err != nil || strings.Contains(string(out), unit) {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
-	}
-	// The exposure level is 1.1 of 10 with systemd 252; more than 1.2 is too much.
-	out, err = exec.Command(analyze, "security", "--offline=yes", "--threshold=12", "--no-pager", file).CombinedOutput()
+// systemdVersion is that of this machine, such as 252.
+func systemdVersion(t *testing.T) (version int) {
+	t.Helper()
+	out, err := exec.Command("systemd-analyze", "--version").Output()
 	if err != nil {
-		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+		t.Fatal(err)
 	}
+	if _, err := fmt.Sscanf(string(out), "systemd %d ", &version); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return version
 }

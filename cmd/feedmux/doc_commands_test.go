@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,10 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"feedmux/internal/console"
@@ -36,18 +32,6 @@ func blocks(t *testing.T) (list []block) {
 		}
 	}
 	return list
-}
-
-// theOne is the block of a page that is to be run, in a language of which there is one.
-func theOne(t *testing.T, page, language string) string {
-	t.Helper()
-	for _, b := range blocks(t) {
-		if b.page == page && b.language == language {
-			return b.text
-		}
-	}
-	t.Fatalf("%s has nothing in %s", page, language)
-	return ""
 }
 
 // TestCommandsInThePagesAreOnesThatExist parses every call of feedmux in a page as the program would, and runs none.
@@ -143,35 +127,91 @@ func parses(args []string) error {
 	return c.ValidateArgs(c.Flags().Args())
 }
 
+// notRun says of lines of commands that no test runs them, and why.
+var notRun = map[string]*regexp.Regexp{
+	"it builds or tests for minutes, and make check is what runs this test": regexp.MustCompile(`^(FEEDMUX_\w+=\S+ )?(make|go (run|test)) `),
+	"it changes the machine; packages and the service have tests of their own": regexp.MustCompile(
+		`^(sudo (apt|dnf|groupadd|install|systemctl|systemd-run|usermod)|sudoedit) `),
+	"the nats command is none of the tools that go.mod has": regexp.MustCompile(`^nats sub `),
+}
+
+// TestWhatIsNotRunHasAReason: a block of commands is marked to be run, or has a line that cannot be.
+func TestWhatIsNotRunHasAReason(t *testing.T) {
+	used := make(map[string]bool)
+	for _, b := range blocks(t) {
+		if b.run || b.language != "sh" {
+			continue
+		}
+		excused := false
+		for line := range strings.Lines(b.text) {
+			for why, pattern := range notRun {
+				if pattern.MatchString(strings.TrimSpace(line)) {
+					excused, used[why] = true, true
+				}
+			}
+		}
+		if !excused {
+			t.Errorf("%s: nothing keeps a test from running this, and it is not marked:\n%s", b.page, b.text)
+		}
+	}
+	for why := range notRun {
+		if !used[why] {
+			t.Errorf("no block is left out because %s", why)
+		}
+	}
+}
+
+// ofAnUpstream are the lines that TestWhatPagesSayToTryWorks runs.
+var ofAnUpstream = regexp.MustCompile(`(?m)^ *feedmux (sim|run) `)
+
+// journalctl stands in for the one of a machine with the service: beside the lines of the daemon, systemd has its own.
+const journalctl = `#!/bin/sh
+echo 'Starting feedmux.service - feedmux: WebSocket topics on NATS...'
+echo '{"time":"2026-11-24T03:28:57.753Z","level":"INFO","msg":"starting"}'
+`
+
 // TestCommandsInThePagesDoWhatTheyShould runs what the pages mark, line by line of each page, against a daemon of its own. What
-// a page calls by its usual place is where the test has it.
+// a page calls by its usual place is where the test has it, and its configuration is there as config.toml.
 func TestCommandsInThePagesDoWhatTheyShould(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the program is built first")
 	}
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("the commands in the pages are not run: there is no curl here")
-	}
-	byPage := make(map[string]string)
+	byPage, configs := make(map[string]string), make(map[string]string)
 	for _, b := range blocks(t) {
-		if b.run && b.language == "sh" {
-			byPage[b.page] += b.text
+		switch {
+		case b.language == "toml" && strings.Contains(b.text, "[[feed]]"):
+			configs[b.page] = b.text
+		case b.run && b.language == "sh" && !ofAnUpstream.MatchString(b.text):
+			if tool := missing(b.text, "curl", "jq", "man"); tool != "" {
+				t.Logf("%s: not run, since there is no %s here:\n%s", b.page, tool, b.text)
+			} else {
+				byPage[b.page] += b.text
+			}
 		}
 	}
-	if len(byPage) < 2 {
+	if len(byPage) < 5 {
 		t.Fatalf("pages with commands to run: %d", len(byPage))
 	}
 	bin := program(t)
+	writeFile(t, filepath.Join(bin, "journalctl"), journalctl)
+	if err := os.Chmod(filepath.Join(bin, "journalctl"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for page, script := range byPage {
 		t.Run(page, func(t *testing.T) {
 			p := startForPages(t)
+			dir := t.TempDir()
+			writeFile(t, filepath.Join(dir, "config.toml"), configs[page])
+			writeFile(t, filepath.Join(dir, "topics.txt"), "raid.1\n")
+			writeFile(t, filepath.Join(dir, "environment"), "NAME=value\n")
 			script := strings.NewReplacer(
-				"/etc/feedmux/config.toml", p.config, "/run/feedmux/control.sock", filepath.Join(p.state, "control.sock"),
-				"127.0.0.1:8422", p.http, "sudo ", "",
+				"/etc/feedmux/config.toml", p.config, "/etc/feedmux/environment", filepath.Join(dir, "environment"),
+				"/run/feedmux/control.sock", filepath.Join(p.state, "control.sock"),
+				"127.0.0.1:8422", p.http, "/usr/share/bash-completion/completions", dir, "sudo ", "",
 			).Replace(script)
 			sh := exec.CommandContext(t.Context(), "sh", "-ex")
 			sh.Stdin = strings.NewReader(script)
-			sh.Dir = t.TempDir()
+			sh.Dir = dir
 			sh.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "STATE_DIRECTORY="+p.state)
 			out, err := sh.CombinedOutput()
 			if err != nil {
@@ -182,6 +222,16 @@ func TestCommandsInThePagesDoWhatTheyShould(t *testing.T) {
 			}
 		})
 	}
+}
+
+// missing is the first of these tools that a script calls and that is not here, or "".
+func missing(script string, tools ...string) string {
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil && regexp.MustCompile(`\b`+tool+` `).MatchString(script) {
+			return tool
+		}
+	}
+	return ""
 }
 
 // program builds feedmux, and returns the folder that it is in. (The children that this test binary makes of itself end with their
@@ -219,7 +269,7 @@ listen = "127.0.0.1:0"
 name = "twitch"
 protocol = "twitch-pubsub"
 url = "ws://%s"
-topics = ["raid.1"]
+topics = ["raid.1", "raid.1234", "video-playback-by-id.1234"]
 dial.rate = "10/1s"
 `, p.nats, address)
 	p.config = write(t, text)
@@ -243,137 +293,9 @@ dial.rate = "10/1s"
 	return p
 }
 
-// TestConsumersInThePagesRead runs the programs of docs/consuming.md until each has printed events.
-func TestConsumersInThePagesRead(t *testing.T) {
-	p := startForPages(t)
-	const page = "docs/consuming.md"
-	t.Run("Go", func(t *testing.T) {
-		if testing.Short() {
-			t.Skip("it is compiled first")
-		}
-		dir := t.TempDir()
-		file, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "consumer")
-		writeFile(t, file, theOne(t, page, "go"))
-		build := exec.CommandContext(t.Context(), "go", "build", "-o", program, file)
-		build.Dir = root // its go.mod has the client
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		prints(t, p, exec.CommandContext(t.Context(), program))
-	})
-	t.Run("JavaScript", func(t *testing.T) {
-		node, err := exec.LookPath("node")
-		if err != nil {
-			t.Skip("the consumer in JavaScript is not run: there is no node here")
-		}
-		modules := nodeModules("@nats-io/transport-node")
-		if modules == "" {
-			t.Skip("the consumer in JavaScript is not run: run npm ci in cmd/feedmux/testdata/node first")
-		}
-		dir := t.TempDir()
-		if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(dir, "consumer.mjs")
-		writeFile(t, file, theOne(t, page, "js"))
-		prints(t, p, exec.CommandContext(t.Context(), node, "--preserve-symlinks", file))
-	})
-	t.Run("Python", func(t *testing.T) {
-		python, err := exec.LookPath("python3")
-		if err != nil {
-			t.Skip("the consumer in Python is not compiled: there is no python3 here")
-		}
-		file := filepath.Join(t.TempDir(), "consumer.py")
-		writeFile(t, file, theOne(t, page, "python"))
-		if out, err := exec.CommandContext(t.Context(), python, "-m", "py_compile", file).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		if exec.CommandContext(t.Context(), python, "-c", "import nats").Run() != nil {
-			t.Skip("the consumer in Python compiles, and is not run: there is no nats-py here")
-		}
-		run := exec.CommandContext(t.Context(), python, file)
-		run.Env = append(run.Environ(), "PYTHONUNBUFFERED=1")
-		prints(t, p, run)
-	})
-}
-
-// prints runs a consumer until it has told of an event, of a hole and of a gap, and ends it. The first is a real one. The others
-// are published as feedmux would, again and again, since nobody knows when the consumer has subscribed.
-func prints(t *testing.T, p *forPages, c *exec.Cmd) {
-	t.Helper()
-	nc, err := nats.Connect("nats://" + p.nats)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	c.Env = append(c.Environ(), "NATS_URL=nats://"+p.nats)
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	c.Stdout, c.Stderr = writer, writer
-	err = c.Start()
-	writer.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Wait()
-	defer c.Process.Kill()
-
-	wanted := map[string]bool{"feed.twitch.raid.1 {": true, "raid.9: 3 events were lost": true, "raid.9 was dark from": true}
-	reader.SetReadDeadline(time.Now().Add(20 * time.Second))
-	var said strings.Builder
-	lines := bufio.NewScanner(reader)
-	for len(wanted) > 0 && lines.Scan() {
-		fmt.Fprintln(&said, lines.Text())
-		for text := range wanted {
-			if strings.Contains(lines.Text(), text) {
-				delete(wanted, text)
-			}
-		}
-		for _, seq := range []string{"1", "5"} {
-			m := nats.NewMsg("feed.twitch.raid.9")
-			m.Header.Set("Feedmux-Topic", "raid.9")
-			m.Header.Set("Feedmux-Seq", seq)
-			nc.PublishMsg(m) // one that fails is missed below
-		}
-		nc.Publish("feedmux.gap.twitch.raid.9", []byte(`{"id":"twitch:1:1","feed":"twitch","topic":"raid.9","phase":"closed",`+
-			`"from":"2026-11-23T15:42:34Z","to":"2026-11-23T15:42:36Z","cause":"reset","at":"upstream","filled":"none"}`))
-	}
-	if len(wanted) > 0 {
-		t.Errorf("it did not say %v (%v), but\n%s", slices.Collect(maps.Keys(wanted)), lines.Err(), said.String())
-	}
-}
-
-// nodeModules is the folder that has a package for node, "" where none has.
-func nodeModules(name string) string {
-	own, err := filepath.Abs(filepath.Join("testdata", "node", "node_modules"))
-	if err != nil {
-		return ""
-	}
-	for _, dir := range append(filepath.SplitList(os.Getenv("NODE_PATH")), own) {
-		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name), "package.json")); err == nil {
-			return dir
-		}
-	}
-	return ""
-}
-
-func writeFile(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestEachAdviceLeadsToASection: what status names as a section is one.
 func TestEachAdviceLeadsToASection(t *testing.T) {
-	text := pages(t)["docs/troubleshooting.md"]
-	there := make(map[string]bool)
-	for _, m := range regexp.MustCompile(`(?m)^##+ (.*)$`).FindAllStringSubmatch(text, -1) {
-		there[anchor(m[1])] = true
-	}
+	there := anchors(pages(t)["docs/troubleshooting.md"])
 	sections := console.Sections()
 	for _, s := range sections {
 		if !there[anchor(s)] {

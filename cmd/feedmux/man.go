@@ -24,6 +24,7 @@ The date on a page is that of $SOURCE_DATE_EPOCH, if it is set, else today.`,
 			root := c.Root()
 			root.DisableAutoGenTag = true
 			keepLines(root)
+			root.Long += files
 			header := &doc.GenManHeader{Title: "FEEDMUX", Section: "1", Source: "feedmux " + version(), Manual: "feedmux"}
 			if dir == "" {
 				return failed(doc.GenMan(root, header, c.OutOrStdout()))
@@ -41,6 +42,26 @@ The date on a page is that of $SOURCE_DATE_EPOCH, if it is set, else today.`,
 	c.Flags().StringVar(&dir, "dir", "", "write all pages into this `folder`")
 	return c
 }
+
+// files is a section of feedmux(1): where a machine has what the output, the log and the other pages name.
+const files = `
+
+# FILES
+
+` + defaultConfig + `
+: the configuration, where --config names no other.
+
+/var/lib/feedmux
+: under systemd: what outlives a restart.
+
+/run/feedmux/control.sock
+: under systemd: the socket through which "feedmux status" and others speak to the daemon.
+
+/usr/share/doc/feedmux
+: where a package was installed: the pages. docs/troubleshooting.md, which "feedmux status" names, is
+/usr/share/doc/feedmux/docs/troubleshooting.md, and every other page stands there in the same way.
+config.example.toml has every key.
+`
 
 // keepLines makes what is indented in the help texts stay as it is on a page: pages are made by way of Markdown, which
 // wants four columns and an empty line before.

@@ -28,6 +28,9 @@ func TestTheManualPageIsOnStandardOutput(t *testing.T) {
 		"\\fBfeedmux-run(1)\\fP",
 		// Lines that are indented in the help stay lines.
 		"\nfeedmux demo                          see all of it at work; nothing else is needed\nfeedmux check",
+		// Where the page is that status names.
+		"\n.SH FILES\n",
+		"\n/usr/share/doc/feedmux/docs/troubleshooting.md, and every",
 	} {
 		if !strings.Contains(strings.ReplaceAll(page, `\-`, "-"), want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
@@ -58,6 +61,9 @@ func TestEveryCommandHasAManualPage(t *testing.T) {
 		}
 	}
 	visit(rootCommand())
+	if page, err := os.ReadFile(dir + "/feedmux.1"); err != nil || strings.Count(string(page), "\n.SH FILES\n") != 1 {
+		t.Errorf("feedmux.1 has no files, %v", err)
+	}
 	written, err := fs.Glob(os.DirFS(dir), "*.1")
 	if err != nil || len(written) < pages || pages < 5 {
 		t.Errorf("%d pages of %d commands, %v", len(written), pages, err)

@@ -431,7 +431,7 @@ func TestEachAlertLeadsToItsPage(t *testing.T) {
 
 // anchors are what the sections of a page are linked by.
 func anchors(page string) (all []string) {
-	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^##+ (.*)$`).FindAllStringSubmatch(page, -1) {
 		words := regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(m[1]), "")
 		all = append(all, strings.ReplaceAll(words, " ", "-"))
 	}
