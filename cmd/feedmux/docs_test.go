@@ -49,7 +49,7 @@ topics = ["raid.1"]
 		}
 	}
 	// Some appear only once something has happened; what appears at once must not be made up.
-	if len(shown) < 12 || len(described) != 24 {
+	if len(shown) < 12 || len(described) != 25 {
 		t.Errorf("%d metrics shown, %d described: %v", len(shown), len(described), described)
 	}
 

@@ -33,8 +33,8 @@ type Report struct {
 	TokensDue map[string]time.Time `json:"tokens_due,omitempty"`
 
 	// Lost is what went nowhere and somebody may miss, since the start, by feed and reason: of what feedmux_dropped_total
-	// counts, all that is not pool.Harmless. It has no zeros, and is absent where Delivery is.
-	Lost map[string]map[string]uint64 `json:"lost,omitempty"`
+	// counts, all that is not pool.Harmless. It has no zeros; nil where delivery did not answer.
+	Lost map[string]map[string]uint64 `json:"lost,omitzero"`
 
 	// Notes are what waits for somebody to do something, in sentences.
 	Notes []string `json:"notes,omitempty"`

@@ -104,6 +104,9 @@ func TestTheReportSaysWhatIsLostWhoeverCountsIt(t *testing.T) {
 	if len(got) != 1 || !maps.Equal(got["twitch"], want) {
 		t.Errorf("lost are %v, want %v", got, want)
 	}
+	if got := decode[lost](t, get(Handler(options()), "/api/status")).Lost; got == nil || len(got) > 0 {
+		t.Errorf("where nothing is lost: %v, want that said", got)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		o.Delivery = stuckDelivery
 		if got := decode[lost](t, get(Handler(o), "/api/status")).Lost; got != nil {
