@@ -78,7 +78,9 @@ func TestWhatAnUpstreamPutsOffIsLoggedOnceAMinute(t *testing.T) {
 			o.Log = slog.New(slog.NewTextHandler(log, nil))
 		})
 		s.confirmed(30, time.Minute)
-		said := func() int { return log.count("level=WARN", "topics are put off", "topics=20", "reason="+full, "first_slot=0") }
+		said := func() int {
+			return log.count("level=WARN", "topics are put off", "topics=20", "reason="+full, "first_slot=0")
+		}
 		time.Sleep(5 * time.Minute)
 		if n := log.count("put off"); n > 0 {
 			t.Errorf("it was said %d times of topics that are confirmed", n)

@@ -42,6 +42,7 @@ func (s *session) onText(msg []byte, out *protocol.Out) {
 		}
 		out.Full = m.Type == "error" && saysFull(*words)
 		out.Words = append(out.Words, protocol.Words{Kind: m.Type, Text: s.readable(*words)})
+	case "instruments_meta", "app_code": // a greeting that was seen after some handshakes; nothing in it is for us
 	default:
 		out.Skip(skipUnknownType)
 	}
