@@ -114,11 +114,19 @@ func problemsOf(path string, err error) []problem {
 // loadConfig reads and checks a configuration against all that feedmux can do. Whatever is wrong with it, only somebody
 // who edits files can cure.
 func loadConfig(path string) (*config.Config, error) {
-	cfg, err := config.Load(path, dialects.LoadOptions())
+	return judged(config.Load(path, dialects.LoadOptions()))
+}
+
+// loadConfigAgain is loadConfig for a daemon that runs: a pipe in the place of the file is an error, and not waited for.
+func loadConfigAgain(path string) (*config.Config, error) {
+	return judged(config.LoadAgain(path, dialects.LoadOptions()))
+}
+
+func judged(cfg *config.Config, err error) (*config.Config, error) {
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
-		return nil, &failure{exitConfig, fmt.Errorf("%w\n%s", err, count(len(problems), "problem"))}
+		return nil, &failure{exitConfig, fmt.Errorf("%w\n%s", err, count(problems.Count(), "problem"))}
 	case err != nil:
 		return nil, &failure{exitConfig, fmt.Errorf("feedmux: %w", err)}
 	}

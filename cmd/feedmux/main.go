@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	var failure *failure
 	switch {
 	case err == nil:
@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		complain(stderr, failure.err.Error())
 		return failure.code
 	}
-	complain(stderr, fmt.Sprintf("feedmux: %v\nTry \"feedmux --help\".", err))
+	complain(stderr, fmt.Sprintf("feedmux: %v\nTry \"%s --help\".", err, c.CommandPath()))
 	return exitUsage
 }
 
@@ -97,5 +97,16 @@ Start here:
 	}
 	root.AddCommand(runCommand(), demoCommand(), checkCommand(), simulators.Command(failed), manCommand(), versionCommand())
 	root.AddCommand(operate.Commands(failed, func(err error) error { return &failure{exitConfig, err} })...)
+	withoutFiles(root)
 	return root
+}
+
+// withoutFiles keeps shells from offering files as arguments of commands that take none; those of flags may be files.
+func withoutFiles(c *cobra.Command) {
+	if c.ValidArgsFunction == nil && !c.HasSubCommands() {
+		c.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	for _, sub := range c.Commands() {
+		withoutFiles(sub)
+	}
 }

@@ -57,9 +57,13 @@ func TestFeedsComeAndGoWithinTheirAccountsBounds(t *testing.T) {
 			t.Fatalf("%+v", g)
 		}
 	}
-	if r := again.reload(b + a + strings.Replace(twitchFeed("c", elsewhere+"/c", `"raid.7"`, "subject = \"other.{feed}.{topic}\"\n"), "ws://127.0.0.1", "ws://localhost", 1)); len(r.Restart) != 1 ||
-		r.Restart[0].Key != "feed.c" || !strings.Contains(r.Restart[0].New, "other.>") {
+	c := strings.Replace(twitchFeed("c", elsewhere+"/c", `"raid.7"`, "subject = \"other.{feed}.{topic}\"\n"), "ws://127.0.0.1", "ws://localhost", 1)
+	if r := again.reload(b + a + c); len(r.Restart) != 1 ||
+		r.Restart[0].Key != "feed.c" || r.Restart[0].Old != "does not run" || !strings.Contains(r.Restart[0].New, "other.>") {
 		t.Errorf("a feed that nobody could read: %+v", r)
+	}
+	if r := again.reload(b + c); len(r.Restart) != 1 || len(r.Applied) != 1 || r.Applied[0].Key != "feed.a" {
+		t.Errorf("another one goes while it waits: %+v", r)
 	}
 }
 
@@ -106,4 +110,34 @@ func TestAFeedWhoseTopicsFileChangedCanGo(t *testing.T) {
 	listens(t, up, "raid.2")
 	o.reload(b)
 	listens(t, up)
+}
+
+// A feed that goes by another name, with other figures of its account or another subject, cannot begin before a restart.
+// Without it nothing would run.
+func TestAReloadTakesNoFeedAwayForOneThatCannotBegin(t *testing.T) {
+	up, address := upstream(t, twitch.PubSubOptions{})
+	o := runOperated(t, t.TempDir(), t.TempDir(), twitchFeed("tw", address, `"raid.1"`, ""))
+	listens(t, up, "raid.1")
+	for more, words := range map[string]string{
+		"limits.connections = 5\n":             "is in use with other figures",
+		"subject = \"other.{feed}.{topic}\"\n": "nobody may read other.>",
+	} {
+		o.configure(twitchFeed("tz", address, `"raid.1"`, more))
+		r := o.reloadAsItIs()
+		if len(r.Problems) != 1 || !strings.Contains(r.Problems[0], words) || !strings.Contains(r.Problems[0], "feed tw would be gone") ||
+			len(r.Applied)+len(r.Restart) > 0 {
+			t.Errorf("%s: %+v", more, r)
+		}
+		if _, body := get(t, o.Daemon, "/api/status"); !strings.Contains(body, "the last reload changed nothing") || strings.Contains(body, "feedmux check") {
+			t.Errorf("the note: %.900s", body)
+		}
+		o.confirms("tw", 1, 1)
+	}
+	if n := len(up.Conns()); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	if r := o.reload(twitchFeed("tz", address, `"raid.1"`, "")); len(r.Applied) != 2 || len(r.Restart) > 0 {
+		t.Errorf("with what may change: %+v", r)
+	}
+	o.confirms("tz", 1, 1)
 }

@@ -32,6 +32,10 @@ log, status and notices, and goes on trying. A bad configuration is exit code 78
 		Example: "  feedmux run --config config.toml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			// A hang-up while the daemon starts is a reload once it has started, and one while it ends is nothing. There is no
+			// signal.Stop: after it, a hang-up ends the process.
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
 			cfg, err := loadConfig(path)
 			if err != nil {
 				return failed(err)
@@ -43,7 +47,7 @@ log, status and notices, and goes on trying. A bad configuration is exit code 78
 			log, level := newLogger(c.ErrOrStderr(), cfg.Log)
 			d, err := newDaemon(daemon.Options{
 				Config: cfg, Dir: dir, RuntimeDir: os.Getenv("RUNTIME_DIRECTORY"), Log: log, Level: level,
-				Load: func() (*config.Config, error) { return loadConfig(path) },
+				Load: func() (*config.Config, error) { return loadConfigAgain(path) },
 			})
 			if err != nil {
 				return failed(err)
@@ -51,9 +55,6 @@ log, status and notices, and goes on trying. A bad configuration is exit code 78
 			d.Log.Info("starting", "version", version(), "config", path)
 			sayPlan(d)
 			ctx, stop := context.WithCancel(c.Context())
-			hangup := make(chan os.Signal, 1)
-			signal.Notify(hangup, syscall.SIGHUP)
-			defer signal.Stop(hangup)
 			var beside sync.WaitGroup
 			beside.Go(func() { answerHangups(d, ctx, hangup) })
 			err = d.Run(ctx, func() {

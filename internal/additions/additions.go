@@ -3,6 +3,7 @@
 package additions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -88,11 +89,11 @@ type Bad struct {
 }
 
 // Good is the largest part of l, found by halves, that check has nothing against, and what was left out, each with why.
-// A list of which all is good costs one check.
-func (l List) Good(check func(List) error) (good List, bad []Bad) {
+// A list of which all is good costs one check, one with much that is bad costs many. It fails once ctx ends.
+func (l List) Good(ctx context.Context, check func(List) error) (good List, bad []Bad, err error) {
 	var try func(part List)
 	try = func(part List) {
-		if len(part) == 0 {
+		if len(part) == 0 || ctx.Err() != nil {
 			return
 		}
 		err := check(slices.Concat(good, part))
@@ -107,7 +108,10 @@ func (l List) Good(check func(List) error) (good List, bad []Bad) {
 		}
 	}
 	try(l)
-	return good, bad
+	if ctx.Err() != nil {
+		return nil, nil, fmt.Errorf("looking for run-time topics that cannot be wanted: %w", context.Cause(ctx))
+	}
+	return good, bad, nil
 }
 
 // Store keeps a value beyond the end of the process. Load fails with fs.ErrNotExist where nothing was saved.

@@ -1,6 +1,7 @@
 package additions
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -61,7 +62,7 @@ func TestChangesSayWhatTheyDid(t *testing.T) {
 
 func TestWhatIsBadIsLeftOutAndTheRestStays(t *testing.T) {
 	checks := 0
-	good, bad := List(topics("a", "b", "c", "d", "e", "f", "g", "h")).Good(func(l List) error {
+	good, bad, err := List(topics("a", "b", "c", "d", "e", "f", "g", "h")).Good(t.Context(), func(l List) error {
 		checks++
 		for _, t := range l {
 			if t.Name == "c" || t.Name == "h" {
@@ -70,16 +71,30 @@ func TestWhatIsBadIsLeftOutAndTheRestStays(t *testing.T) {
 		}
 		return nil
 	})
-	if names(good) != "a b d e f g" || len(bad) != 2 || bad[0].Topic != "c" || bad[0].Err.Error() != "no" {
+	if err != nil || names(good) != "a b d e f g" || len(bad) != 2 || bad[0].Topic != "c" || bad[0].Err.Error() != "no" {
 		t.Errorf("good: %s; bad: %v", names(good), bad)
 	}
 	if checks > 13 {
 		t.Errorf("%d checks", checks)
 	}
 	checks = 0
-	List(topics("a", "b")).Good(func(List) error { checks++; return nil })
+	List(topics("a", "b")).Good(t.Context(), func(List) error { checks++; return nil })
 	if checks != 1 {
 		t.Errorf("%d checks where nothing was bad", checks)
+	}
+}
+
+func TestTheSearchForWhatIsBadEndsWithItsContext(t *testing.T) {
+	ctx, end := context.WithCancelCause(t.Context())
+	checks := 0
+	_, _, err := List(topics("a", "b", "c", "d", "e", "f", "g", "h")).Good(ctx, func(List) error {
+		if checks++; checks == 2 {
+			end(errors.New("enough"))
+		}
+		return errors.New("no")
+	})
+	if err == nil || !strings.Contains(err.Error(), "enough") || checks != 2 {
+		t.Errorf("%v after %d checks", err, checks)
 	}
 }
 

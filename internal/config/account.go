@@ -19,6 +19,12 @@ func (l *loader) decodeAccounts(_ *strict.Decoder, at string, v any) {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		switch tree[name].(type) {
+		case map[string]any, []map[string]any:
+		default: // more likely a key of an account without a name
+			l.Report(marks.Join(at, name), "must be a table: write [account.NAME]")
+			continue
+		}
 		a := &Account{
 			Key: marks.Join(at, name), Name: name,
 			Connections: maxConnections, DialRate: usualDials(), InFlight: 1, Hold: usualHold,

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 
 	"feedmux/internal/config/strict"
@@ -24,15 +23,11 @@ func DecodeTopic(p Protocol, v any) (Topic, error) { return topics.One(p.TopicKe
 // error is then a Problems, and the list is good without it.
 func MergeTopics(p Protocol, lists ...[]Topic) ([]Topic, error) {
 	merged, clashes := topics.Merge(p.Label, lists...)
-	var problems Problems
+	problems := strict.New("", nil)
 	for _, c := range clashes {
-		problems = append(problems, strict.Problem{Place: c.Topic.Place,
-			Message: fmt.Sprintf("%q has other options at %s", c.Topic.Name, c.First)})
+		problems.ReportAt(c.Topic.Place, "%q has other options at %s", c.Topic.Name, c.First)
 	}
-	if problems != nil {
-		return merged, problems
-	}
-	return merged, nil
+	return merged, problems.Err()
 }
 
 // WithTopics is c with other topics: for each feed that is named, all that it is to have. They are checked just as they are

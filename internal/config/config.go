@@ -178,6 +178,8 @@ const (
 	maxConnections = 10
 
 	usualHold = 10 * time.Second
+
+	usualNATS, usualHTTP = "127.0.0.1:4222", "127.0.0.1:8422"
 )
 
 // usualDials is how often feedmux dials unless told otherwise.
@@ -200,9 +202,9 @@ func defaults() *Config {
 			Buffer:   16 * strict.MiB,
 			Delivery: "core",
 			Headers:  "minimal",
-			Embedded: EmbeddedNATS{Listen: "127.0.0.1:4222"},
+			Embedded: EmbeddedNATS{Listen: usualNATS},
 		},
-		HTTP: HTTP{Listen: "127.0.0.1:8422", Ready: 0.9},
+		HTTP: HTTP{Listen: usualHTTP, Ready: 0.9},
 		Log:  Log{Level: "info", Format: "auto"},
 	}
 }

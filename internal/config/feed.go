@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"feedmux/internal/config/forms"
 	"feedmux/internal/config/marks"
 	"feedmux/internal/config/strict"
 	"feedmux/internal/config/topics"
@@ -71,8 +72,13 @@ func (l *loader) feed(key string, tree map[string]any) *Feed {
 		}
 		l.Report(key+".url", "is missing: %s has no upstream of its own%s", f.Protocol, form)
 	}
-	if f.TLS != (TLS{}) && strings.HasPrefix(f.URL, "ws://") && l.Clean(key+".url", key+".tls") {
+	if f.TLS != (TLS{}) && forms.IsPlain(f.URL) && l.Clean(key+".url", key+".tls") {
 		l.Report(key+".tls", "needs wss://: there is no TLS to %s", RedactURL(f.URL))
+	}
+	if l.Clean(key+".url", key+".proxy") {
+		if why := forms.Way(f.Proxy, f.URL, l.opts.Env); why != "" {
+			l.Report(key+".proxy", "%s", why)
+		}
 	}
 	if f.TopicsFile != "" {
 		l.readTopics(f)
@@ -132,7 +138,10 @@ func (l *loader) quoteTopic(t Topic) string {
 func (l *loader) protocol(name string) Protocol {
 	p, ok := l.opts.Protocols[name]
 	if !ok {
-		p = Protocol{Connections: maxConnections, TopicsPerConnection: math.MaxInt32, SubscribeBatch: math.MaxInt32}
+		p = Protocol{
+			Connections: maxConnections, TopicsPerConnection: math.MaxInt32, SubscribeBatch: math.MaxInt32,
+			TopicKeys: []string{topics.AnyKey},
+		}
 	}
 	p.Connections = min(p.Connections, maxConnections)
 	if p.Ping == 0 {

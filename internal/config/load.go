@@ -9,6 +9,7 @@ import (
 
 	"feedmux/internal/config/strict"
 	"feedmux/internal/config/topics"
+	"feedmux/internal/regular"
 )
 
 // What is wrong with a configuration, and where: see package strict.
@@ -81,12 +82,27 @@ type Protocol struct {
 
 // maxFile is the longest configuration, in bytes. It is what keeps the TOML parser from running out of stack on a file
 // that is nothing but brackets.
-const maxFile = strict.MiB
+const maxFile = regular.Large
 
 // Load reads and checks the file at path. If its content is bad the error is a Problems; another error says that the
-// file could not be read.
+// file could not be read. It may be a pipe, which is waited for; a daemon that runs has LoadAgain.
 func Load(path string, opts LoadOptions) (*Config, error) {
-	data, err := strict.ReadFile(path, maxFile)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := regular.All(f, maxFile)
+	return parse(path, data, err, opts)
+}
+
+// LoadAgain is Load of a regular file and of nothing else: it never waits.
+func LoadAgain(path string, opts LoadOptions) (*Config, error) {
+	data, err := regular.Read(path, maxFile)
+	return parse(path, data, err, opts)
+}
+
+func parse(path string, data []byte, err error, opts LoadOptions) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
@@ -123,7 +139,7 @@ func (l *loader) finish(c *Config) {
 	if l.feeds == nil && l.Clean("feed") {
 		l.Report("feed", "is missing: at least one [[feed]] is needed")
 	}
-	l.checkNATS(&c.NATS)
+	l.checkNATS(c)
 	l.shareAccounts()
 	for _, f := range l.feeds {
 		l.checkLimits(f)

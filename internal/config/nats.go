@@ -7,8 +7,9 @@ import (
 	"feedmux/internal/config/forms"
 )
 
-// checkNATS looks for keys of [nats] that are right by themselves and not together.
-func (l *loader) checkNATS(n *NATS) {
+// checkNATS looks for keys of [nats] that are right by themselves and not together, or not beside [http].
+func (l *loader) checkNATS(c *Config) {
+	n := &c.NATS
 	type key struct {
 		name string
 		set  bool
@@ -51,6 +52,10 @@ func (l *loader) checkNATS(n *NATS) {
 			if k.set {
 				l.Report("nats."+k.name, `needs servers elsewhere, and url is "embedded"`)
 			}
+		}
+		if listen := "http.listen"; l.Clean(listen, "nats.embedded.listen") && forms.Meet(c.HTTP.Listen, n.Embedded.Listen) {
+			l.Report(listen, "%s is where nats.embedded.listen is already: one of them must have another port",
+				l.Quote(listen, c.HTTP.Listen))
 		}
 		return
 	case hasCredentials(n.URL):

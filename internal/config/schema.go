@@ -37,12 +37,12 @@ func (l *loader) rootFields(c *Config) []field {
 				{Name: "first", Reach: Restart, Kind: strict.Boolean(&c.NATS.TLS.First)},
 			}},
 			{Name: "embedded", Table: []field{
-				{Name: "listen", Reach: Restart, Kind: strict.Text(&c.NATS.Embedded.Listen, forms.Listen)},
+				{Name: "listen", Reach: Restart, Kind: strict.Text(&c.NATS.Embedded.Listen, forms.Listen(usualNATS))},
 				{Name: "store_dir", Reach: Restart, Kind: strict.FileName(&c.NATS.Embedded.StoreDir)},
 			}},
 		}},
 		{Name: "http", Table: []field{
-			{Name: "listen", Reach: Restart, Kind: strict.Text(&c.HTTP.Listen, forms.Listen)},
+			{Name: "listen", Reach: Restart, Kind: strict.Text(&c.HTTP.Listen, forms.Listen(usualHTTP))},
 			{Name: "ready", Reach: Now, Kind: strict.Share(&c.HTTP.Ready, 1)},
 			{Name: "pprof", Reach: Restart, Kind: strict.Boolean(&c.HTTP.Pprof)},
 		}},

@@ -72,18 +72,18 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 	q, err := parseQuestion(r.URL.RawQuery)
 	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
+		writeError(w, http.StatusBadRequest, "", err.Error())
 		return
 	}
 	feeds := h.feedsNamed(q.feed)
 	if q.feed != "" && feeds == nil {
-		writeError(w, http.StatusNotFound, fmt.Sprintf("feed: there is none called %q", q.feed))
+		writeError(w, http.StatusNotFound, "feed", NoFeed(q.feed, h.feedNames()))
 		return
 	}
 	if q.topic != "" {
 		report, wanted := h.ofTopic(r.Context(), feeds[0], q.topic)
 		if !wanted {
-			writeError(w, http.StatusNotFound, fmt.Sprintf("topic: feed %s does not want %q", q.feed, q.topic))
+			writeError(w, http.StatusNotFound, "topic", fmt.Sprintf("feed %s does not want %q", q.feed, q.topic))
 			return
 		}
 		writeJSON(w, http.StatusOK, report)
@@ -95,7 +95,7 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 			defer func() { <-h.ledgers }()
 		default:
 			w.Header().Set("Retry-After", "1")
-			writeError(w, http.StatusServiceUnavailable, "ledger: others are being shown just now, ask again")
+			writeError(w, http.StatusServiceUnavailable, "ledger", "others are being shown just now, ask again")
 			return
 		}
 	}
@@ -135,8 +135,12 @@ func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, code, ready)
 }
 
-func writeError(w http.ResponseWriter, code int, text string) {
-	writeJSON(w, code, map[string]string{"error": text})
+// writeError answers as the control socket does. field is the parameter that is to blame; "" where none is.
+func writeError(w http.ResponseWriter, code int, field, text string) {
+	writeJSON(w, code, struct {
+		Error string `json:"error"`
+		Field string `json:"field,omitempty"`
+	}{text, field})
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {

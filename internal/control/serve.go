@@ -15,7 +15,7 @@ const grace = 3 * time.Second
 
 // What a client may take. Each bound holds whatever the client does, and none needs another client to behave.
 const (
-	maxConns    = 64 // one more closes the one that has gone longest without a request: see crowd
+	maxConns    = 64 // one more closes the one that has gone longest without a request, unless that is being answered: see crowd
 	maxHeader   = 16 << 10
 	headerTime  = 5 * time.Second
 	requestTime = 10 * time.Second
@@ -31,7 +31,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 	var conns sync.WaitGroup
 	var open crowd
 	server := &http.Server{
-		Handler:           withoutBodies(h),
+		Handler:           open.watch(withoutBodies(h)),
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       requestTime,
 		WriteTimeout:      answerTime,
@@ -41,6 +41,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext:                  func(net.Listener) context.Context { return requests },
+		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		// The server waits for connections only while it shuts down in good time. These two calls frame the goroutine
 		// of each connection, and the first is made before Serve below can return.
 		ConnState: func(c net.Conn, s http.ConnState) {

@@ -21,7 +21,9 @@ import (
 	"feedmux/internal/control"
 	"feedmux/internal/control/local"
 	"feedmux/internal/daemon/accounts"
+	"feedmux/internal/daemon/answer"
 	"feedmux/internal/daemon/dialect"
+	"feedmux/internal/daemon/gate"
 	"feedmux/internal/daemon/shelf"
 	"feedmux/internal/embedded"
 	"feedmux/internal/history"
@@ -45,6 +47,8 @@ type Options struct {
 	// Dialects are the protocols that feeds name.
 	Dialects map[string]dialect.Dialect
 
+	// Path is the absolute name of the configuration, for people; "": it has none.
+	Path string
 	// LoadOptions are what Config was checked against. Load reads it again, for a reload; nil: there is no other.
 	LoadOptions config.LoadOptions
 	Load        func() (*config.Config, error)
@@ -69,18 +73,18 @@ type Daemon struct {
 	feeding  context.Context // of all feeds; set by Run
 	failed   chan error      // room for 1: the first failure ends the daemon
 
-	gate     gate
+	gate     *gate.Gate
 	counting counting
 
-	reloaded atomic.Pointer[reloaded]
+	reloaded atomic.Pointer[answer.Last]
 	ready    atomic.Pointer[float64]
 	waits    atomic.Pointer[[]local.ChangeLine] // for a restart
 }
 
 // New makes everything and opens what others connect to, but runs nothing yet. On an error nothing is left open.
 func New(o Options) (d *Daemon, err error) {
-	d = &Daemon{Options: o, started: time.Now(), accounts: make(accounts.All), failed: make(chan error, 1), gate: newGate()}
-	d.reloaded.Store(&reloaded{good: true, at: d.started})
+	d = &Daemon{Options: o, started: time.Now(), accounts: make(accounts.All), failed: make(chan error, 1), gate: gate.New("the start")}
+	d.reloaded.Store(&answer.Last{At: d.started})
 	d.ready.Store(&o.Config.HTTP.Ready)
 	d.waits.Store(new([]local.ChangeLine))
 	defer func() {
@@ -103,12 +107,16 @@ func New(o Options) (d *Daemon, err error) {
 	if err = d.startNATS(); err != nil {
 		return d, err
 	}
-	d.counting = counting{loaded: o.Config, added: make(map[string]additions.List)}
-	if d.counting.now, err = d.withAdded(o.Config); err != nil {
+	last := make(map[string]*pool.Snapshot)
+	for _, f := range o.Config.Feeds {
+		last[f.Name] = shelf.Last(d.state, f.Name, d.Log)
+	}
+	d.counting = counting{loaded: d.believed(o.Config, last), added: make(map[string]additions.List)}
+	if d.counting.now, d.counting.out, err = d.withAdded(context.Background(), d.counting.loaded); err != nil {
 		return d, err
 	}
 	for _, f := range d.counting.now.Feeds {
-		feed, err := d.newFeed(f, shelf.Last(d.state, f.Name, d.Log))
+		feed, err := d.newFeed(f, last[f.Name])
 		if err != nil {
 			return d, fmt.Errorf("feed %s: %w", f.Name, err)
 		}
@@ -150,6 +158,10 @@ func (d *Daemon) NATSAddr() net.Addr {
 	}
 	return d.embedded.Addr()
 }
+
+// Counting is what counts: the configuration, with the run-time topics of all feeds, and beside what is held. It is to be
+// asked before Run.
+func (d *Daemon) Counting() *config.Config { return d.counting.now }
 
 // Started is when the Daemon was made.
 func (d *Daemon) Started() time.Time { return d.started }
@@ -235,7 +247,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	for _, f := range d.feeds.all() {
 		d.start(f)
 	}
-	d.gate.leave() // nobody has changed anything before
+	d.gate.Leave() // nobody has changed anything before
 	d.serve(serving, &others)
 	others.Go(func() { d.history.Run(d.feeding) })
 	others.Go(func() { d.keeper.Run(d.feeding) })
@@ -247,9 +259,9 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	case failure = <-d.failed: // a part that should run for ever has ended
 	}
 	stopFeeding()
-	d.gate.enter(context.WithoutCancel(ctx)) // a reload that is under way ends first
+	d.gate.Enter(context.WithoutCancel(ctx), "the end") // a reload that is under way ends first
 	d.counting.ends = true
-	d.gate.leave()
+	d.gate.Leave()
 	for _, f := range d.feeds.all() {
 		f.watching.Wait()
 		f.running.Wait()

@@ -14,9 +14,11 @@ import (
 	"feedmux/internal/config"
 	"feedmux/internal/conn"
 	"feedmux/internal/credential"
+	"feedmux/internal/daemon/believed"
 	"feedmux/internal/daemon/dialect"
 	"feedmux/internal/daemon/expiry"
 	"feedmux/internal/daemon/network"
+	"feedmux/internal/daemon/settings"
 	"feedmux/internal/daemon/shelf"
 	"feedmux/internal/protocol"
 	"feedmux/internal/resume"
@@ -63,7 +65,7 @@ func (d *Daemon) newFeed(f *config.Feed, last *pool.Snapshot) (made *feed, err e
 	if err != nil {
 		return nil, err
 	}
-	overflow, err := overflowOf(f)
+	overflow, err := settings.Overflow(f)
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +81,12 @@ func (d *Daemon) newFeed(f *config.Feed, last *pool.Snapshot) (made *feed, err e
 	}
 	made.before.Store(int64(f.Auth.RefreshBefore))
 	made.limits = p.Limits()
-	settings, err := settingsOf(f, made.limits)
+	with, err := settings.Of(f, made.limits)
 	if err != nil {
 		return nil, err
 	}
-	a := accountOf(f)
-	a.Backoff, a.Seed, a.Journal = settings.Conn.Backoff, seed(), shelf.NewJournal(f.Account, d.state, d.Log)
+	a := settings.Account(f)
+	a.Backoff, a.Seed, a.Journal = with.Conn.Backoff, seed(), shelf.NewJournal(f.Account, d.state, d.Log)
 	share, err := d.accounts.Share(f.Name, f.Limits.Connections, a)
 	if err != nil {
 		return nil, err
@@ -114,7 +116,7 @@ func (d *Daemon) newFeed(f *config.Feed, last *pool.Snapshot) (made *feed, err e
 		Branch:      branch,
 		Credential:  known,
 		Connections: f.Limits.Connections - f.Limits.Reserve,
-		Settings:    settings.Conn,
+		Settings:    with.Conn,
 		Seed:        seed(),
 	}
 	if r, ok := p.(protocol.Resumer); ok {
@@ -122,7 +124,7 @@ func (d *Daemon) newFeed(f *config.Feed, last *pool.Snapshot) (made *feed, err e
 		at := shelf.Positions{Dir: d.state, Feed: f.Name, Scope: of.ScopeOf(f)}
 		at.TellOthers(d.Log)
 		made.way = new(network.Way)
-		made.way.Use(network.Transport(f, settings.Conn))
+		made.way.Use(network.Transport(f, with.Conn))
 		made.stream = resume.New(resume.Options{
 			Feed:      f.Name,
 			Protocol:  r,
@@ -145,10 +147,10 @@ func (d *Daemon) newFeed(f *config.Feed, last *pool.Snapshot) (made *feed, err e
 		Subject:             subjects.Topic,
 		NoticeSubject:       dialect.NoticeSubject(f.Name),
 		Note:                of.Note,
-		TopicsPerConnection: settings.TopicsPerConnection,
-		Placement:           settings.Placement,
+		TopicsPerConnection: with.TopicsPerConnection,
+		Placement:           with.Placement,
 		Overflow:            overflow,
-		Dwell:               settings.Dwell,
+		Dwell:               with.Dwell,
 		Last:                last,
 	})
 	if err != nil {
@@ -161,15 +163,6 @@ func (d *Daemon) newFeed(f *config.Feed, last *pool.Snapshot) (made *feed, err e
 
 // begin makes a feed and starts it, while others run. What an earlier run of it left is nothing that anybody waited for.
 func (d *Daemon) begin(f *config.Feed) error {
-	if d.embedded != nil {
-		root, err := d.rootOf(f)
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(d.roots, root) {
-			return fmt.Errorf("nobody may read %s.> on the embedded NATS server, which was told of its subjects at the start", root)
-		}
-	}
 	made, err := d.newFeed(f, nil)
 	if err != nil {
 		return err
@@ -185,6 +178,7 @@ func (d *Daemon) start(f *feed) {
 	running, f.end = context.WithCancel(d.feeding)
 	watching, f.unwatch = context.WithCancel(running)
 	f.watch(watching, d.Log)
+	d.keepFile(f.config)
 	d.follow(f)
 	f.running.Go(func() {
 		if err := f.pool.Run(running); err != nil {
@@ -222,8 +216,20 @@ func (f *feed) wantNothing(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, turnWithin)
 	defer cancel()
 	f.pool.Want(nil)
-	for {
-		if s, err := f.pool.Status(ctx, false); err != nil || s.Topics.Wanted == 0 {
+	askUntil(ctx, func() bool {
+		s, err := f.pool.Status(ctx, false)
+		return err != nil || s.Topics.Wanted == 0
+	})
+}
+
+// askUntil asks now and then, until it is done or ctx ends.
+func askUntil(ctx context.Context, done func() bool) {
+	pause := time.NewTicker(10 * time.Millisecond)
+	defer pause.Stop()
+	for !done() {
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -240,7 +246,10 @@ func (f *feed) keepPosition(log *slog.Logger) {
 }
 
 // want lets f want what a configuration says, which was checked.
-func (f *feed) want(c *config.Feed) {
+func (d *Daemon) want(f *feed, c *config.Feed) {
+	if c.TopicsFile != f.config.TopicsFile || !believed.Same(c.FromFile, f.config.FromFile) {
+		d.keepFile(c)
+	}
 	f.config = c
 	f.source.Follow(c)
 	f.pool.Want(f.source.Wanted())

@@ -9,11 +9,11 @@ import (
 
 	"feedmux/internal/control"
 	"feedmux/internal/control/local"
+	"feedmux/internal/daemon/answer"
 	"feedmux/internal/daemon/expiry"
 	"feedmux/internal/daemon/shelf"
 	"feedmux/internal/history"
 	"feedmux/internal/page"
-	"feedmux/internal/sink"
 	"feedmux/internal/sink/tap"
 	"feedmux/pool"
 	"feedmux/shard"
@@ -32,7 +32,7 @@ func (d *Daemon) shown() *control.Options {
 		Log:      d.Log,
 		Reload: func() (good bool, at time.Time) {
 			r := d.reloaded.Load()
-			return r.good, r.at
+			return r.Err == nil, r.At
 		},
 	}
 	if host, _, err := net.SplitHostPort(d.Config.HTTP.Listen); err == nil {
@@ -96,8 +96,8 @@ func (f *feed) token() (dies, due time.Time) {
 
 // notes are what waits for somebody to do something, in sentences.
 func (d *Daemon) notes() (list []string) {
-	if r := d.reloaded.Load(); !r.good {
-		list = append(list, "the configuration was bad when it was last read, and nothing of it counts: feedmux check says why")
+	if note := d.reloaded.Load().Note(d.Path); note != "" {
+		list = append(list, note)
 	}
 	if why := d.keeper.Failing(); why != "" {
 		list = append(list, "the state directory cannot be written, so a restart would lose what is not in it (Disk full): "+why)
@@ -105,6 +105,9 @@ func (d *Daemon) notes() (list []string) {
 	for _, f := range d.feeds.all() {
 		if held := f.held(); held != "" {
 			list = append(list, "feed "+f.name+": "+held)
+		}
+		if f.secret != nil {
+			list = append(list, f.secretless(f.secret.State().Err)...)
 		}
 	}
 	for _, c := range *d.waits.Load() {
@@ -141,32 +144,5 @@ var _ local.Daemon = (*Daemon)(nil)
 
 // delivery is the sink's state as HTTP shows it.
 func (d *Daemon) delivery(context.Context) (control.Delivery, error) {
-	return deliveryOf(d.core.Stats(), int64(d.Config.NATS.Buffer)), nil
-}
-
-func deliveryOf(s sink.Stats, limit int64) control.Delivery {
-	v := control.Delivery{
-		Connected: s.Connected, Server: s.Server,
-		BufferBytes: s.Buffer, BufferLimit: limit, OldestSeconds: s.Oldest.Seconds(), Unconfirmed: s.Unconfirmed.Seconds(),
-		Published: make(map[string]uint64), Dropped: make(map[string]map[string]uint64),
-		Gaps:       make(map[string]map[string]uint64),
-		Reconnects: s.Reconnects, Refused: s.Refused, RefusedAt: s.RefusedAt, Trouble: s.Trouble,
-		DroppedAt:      make(map[string]time.Time),
-		NoticesWaiting: s.Notices.Waiting, NoticesDropped: s.Notices.Dropped,
-	}
-	for _, f := range s.Feeds {
-		v.Published[f.Feed] = f.Published
-		v.Dropped[f.Feed] = make(map[string]uint64)
-		for reason, n := range f.Dropped {
-			v.Dropped[f.Feed][string(reason)] = n
-		}
-		if f.DroppedAt != nil {
-			v.DroppedAt[f.Feed] = *f.DroppedAt
-		}
-		v.Gaps[f.Feed] = make(map[string]uint64)
-		for cause, n := range f.Gaps {
-			v.Gaps[f.Feed][string(cause)] = n
-		}
-	}
-	return v
+	return answer.Delivery(d.core.Stats(), int64(d.Config.NATS.Buffer)), nil
 }

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"slices"
 	"sync"
 
@@ -48,37 +47,13 @@ func (f *feeds) order(like []*config.Feed) {
 	f.set(list)
 }
 
-// gate lets one in at a time who changes what counts, as long as their context lasts.
-type gate chan struct{}
-
-// newGate is one that somebody is in, who leaves it once there is something to change.
-func newGate() gate {
-	g := make(gate, 1)
-	g <- struct{}{}
-	return g
-}
-
-func (g gate) enter(ctx context.Context) error {
-	select {
-	case g <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := ctx.Err(); err != nil { // both may have been open
-		g.leave()
-		return err
-	}
-	return nil
-}
-
-func (g gate) leave() { <-g }
-
 // counting is what counts of all that was read. Whoever is in the gate may use it.
 type counting struct {
-	loaded *config.Config            // as the files said when they were read last, without run-time topics
-	now    *config.Config            // what the feeds run by: what waits for a restart is as it was before
-	added  map[string]additions.List // the run-time topics, by feed, as they are kept; those of feeds that are gone too
-	ends   bool                      // nothing is changed any more
+	loaded *config.Config             // as the files said when they were read last, without run-time topics
+	now    *config.Config             // what the feeds run by: what waits for a restart is as it was before
+	added  map[string]additions.List  // the run-time topics, by feed, as they are kept; those of feeds that are gone too
+	out    map[string][]additions.Bad // those of them that are left out of now, by feed
+	ends   bool                       // nothing is changed any more
 }
 
 // reloadedFeed is what counts of a feed after a reload: what it runs by, with all that need not wait for a restart. The

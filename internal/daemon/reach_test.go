@@ -265,7 +265,7 @@ func runDaemonIn(t *testing.T, dir, stateDir, text string) *running {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	r.Daemon, err = New(Options{
-		Config: first, Dir: stateDir, Log: slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: &r.level})),
+		Config: first, Dir: stateDir, Path: filepath.Join(dir, "config.toml"), Log: slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: &r.level})),
 		Dialects: dialects.Daemon(), LoadOptions: dialects.LoadOptions(), Level: &r.level,
 		Load: func() (*config.Config, error) { return r.next() },
 	})

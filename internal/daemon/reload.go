@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,9 +9,12 @@ import (
 	"slices"
 	"time"
 
+	"feedmux/internal/account"
 	"feedmux/internal/config"
 	"feedmux/internal/control/local"
+	"feedmux/internal/daemon/answer"
 	"feedmux/internal/daemon/network"
+	"feedmux/internal/daemon/settings"
 	"feedmux/internal/daemon/wants"
 	"feedmux/pool"
 )
@@ -18,104 +22,103 @@ import (
 // Reload is local.Daemon's. A configuration that is bad, or that would be bad beside what waits for a restart, changes nothing.
 // While a feed that was taken away closes its connections, it waits.
 func (d *Daemon) Reload(ctx context.Context, who string) (local.ReloadResult, error) {
-	if err := d.enter(ctx); err != nil {
+	ctx, leave, err := d.enter(ctx, "a reload by "+who)
+	if err != nil {
 		return local.ReloadResult{}, err
 	}
-	defer d.gate.leave()
+	defer leave()
 	if d.Load == nil {
 		return local.ReloadResult{}, &local.Error{Kind: local.Conflict, Text: "this daemon was started without a configuration that it could read again"}
 	}
-	r, err := d.reload()
-	d.reloaded.Store(&reloaded{good: err == nil, at: time.Now()})
+	r, err := d.reload(ctx)
+	if err != nil && ctx.Err() != nil {
+		return local.ReloadResult{}, givenUp(ctx)
+	}
+	d.reloaded.Store(&answer.Last{At: time.Now(), Err: err})
 	if err != nil {
-		d.Log.Error("the reload changed nothing: the configuration is bad", "by", who, "error", err)
-		return local.ReloadResult{Problems: problemsOf(err)}, nil
+		text := "the reload changed nothing: the configuration is bad"
+		if errors.Is(err, answer.ErrBeside) {
+			text = "the reload changed nothing: it needs a restart"
+		}
+		d.Log.Error(text, "by", who, "config", d.Path, "error", err)
+		return local.ReloadResult{Problems: answer.Problems(err)}, nil
 	}
-	d.Log.Info("reloaded", "by", who, "now", len(r.Applied), "next_life", len(r.NextLife), "restart", len(r.Restart))
-	for _, c := range r.Restart {
-		d.Log.Warn("a change waits for a restart", "key", c.Key)
-	}
+	answer.Log(d.Log, who, r)
 	return r, nil
 }
 
-// reloaded is what became of the last reload, or of the start.
-type reloaded struct {
-	good bool
-	at   time.Time
-}
-
-// errBeside says that what was loaded is good, but not beside what goes on as it was.
-var errBeside = errors.New("with what waits for a restart, this would be wrong")
-
-// problemsOf is every line of what is wrong.
-func problemsOf(err error) (list []string) {
-	var problems config.Problems
-	if !errors.As(err, &problems) {
-		return []string{err.Error()}
-	}
-	if errors.Is(err, errBeside) {
-		list = append(list, errBeside.Error()+":")
-	}
-	for _, p := range problems {
-		list = append(list, p.String())
-	}
-	return list
-}
-
 // reload reads the configuration and lets all of it count that may. An error means that nothing has changed.
-func (d *Daemon) reload() (r local.ReloadResult, err error) {
+func (d *Daemon) reload(ctx context.Context) (r local.ReloadResult, err error) {
+	since := time.Now()
 	loaded, err := d.Load()
 	if err != nil {
 		return r, err
 	}
-	p := d.planReload(loaded)
-	now, err := d.withAdded(p.beside)
+	loaded, back, err := d.keepBack(ctx, loaded, since)
 	if err != nil {
-		return r, fmt.Errorf("%w: %w", errBeside, err)
+		return r, err
 	}
-	settings := make(map[string]func(), len(now.Feeds))
-	for _, f := range d.feeds.all() {
-		if p.goes(f) {
-			continue
-		}
-		c := wants.FeedOf(now, f.name)
-		s, err := settingsOf(c, f.limits)
-		if err != nil {
-			return r, fmt.Errorf("feed %s: %w", f.name, err)
-		}
-		settings[f.name] = func() { d.apply(f, c, s) }
+	p := d.planReload(loaded)
+	now, out, err := d.withAdded(ctx, p.beside)
+	if err != nil {
+		return r, fmt.Errorf("%w: %w", answer.ErrBeside, err)
 	}
-
-	// From here on nothing fails but the beginning of a new feed, which then waits for a restart.
-	for _, c := range config.Diff(d.counting.loaded, loaded) {
-		line := local.ChangeLine{Key: c.Key, Old: c.Old, New: c.New}
-		switch c.Reach {
-		case config.Now:
-			r.Applied = append(r.Applied, line)
-		case config.NextLife:
-			r.NextLife = append(r.NextLife, line)
-		}
-	}
-	r.Held = d.heldFiles(loaded)
+	apply := make(map[string]func(), len(now.Feeds))
 	var gone []*feed
 	for _, f := range d.feeds.all() {
 		if p.goes(f) {
 			gone = append(gone, f)
 			continue
 		}
-		settings[f.name]()
+		c := wants.FeedOf(now, f.name)
+		s, err := settings.Of(c, f.limits)
+		if err != nil {
+			return r, fmt.Errorf("feed %s: %w", f.name, err)
+		}
+		apply[f.name] = func() { d.apply(f, c, s, back[f.name] != "") }
+	}
+	cannot := d.cannotBegin(p.comes, gone)
+	for _, c := range p.comes {
+		why, isNew := cannot[c.Name], !slices.ContainsFunc(d.counting.loaded.Feeds, func(f *config.Feed) bool { return f.Name == c.Name })
+		if why != nil && isNew && len(gone) > 0 {
+			return r, fmt.Errorf("%w: feed %s cannot begin before (%w), and feed %s would be gone until then: a restart does both",
+				answer.ErrBeside, c.Name, why, gone[0].name)
+		}
+	}
+
+	// From here on nothing fails but the beginning of a new feed, which then waits for a restart.
+	r = answer.Of(config.Diff(d.counting.loaded, loaded))
+	r.Held = d.heldFiles(loaded, back)
+	for _, c := range loaded.Feeds {
+		if why := back[c.Name]; why != "" {
+			r.Warnings = append(r.Warnings, why)
+		}
+	}
+	for _, f := range d.feeds.all() {
+		if !p.goes(f) {
+			apply[f.name]()
+		}
 	}
 	d.stop(gone)
 	for _, c := range p.comes {
-		if err := d.begin(wants.FeedOf(now, c.Name)); err != nil {
+		err := cannot[c.Name]
+		if err == nil {
+			err = d.begin(wants.FeedOf(now, c.Name))
+		}
+		if err != nil {
 			d.Log.Warn("a feed cannot begin without a restart", "feed", c.Name, "error", err)
 			r.Applied = slices.DeleteFunc(r.Applied, func(l local.ChangeLine) bool { return l.Key == "feed."+c.Name })
-			r.Restart = append(r.Restart, local.ChangeLine{Key: "feed." + c.Name, New: err.Error()})
+			r.Restart = append(r.Restart, local.ChangeLine{Key: "feed." + c.Name, Old: "does not run", New: err.Error()})
 			now.Feeds = slices.DeleteFunc(now.Feeds, func(f *config.Feed) bool { return f.Name == c.Name })
 		}
 	}
-	d.counting.loaded, d.counting.now = loaded, now
+	d.counting.loaded, d.counting.now, d.counting.out = loaded, now, out
 	d.feeds.order(now.Feeds)
+	for _, f := range d.feeds.all() {
+		if f.secret != nil {
+			r.Warnings = append(r.Warnings, f.secretless(SecretSource(f.config).Check())...)
+		}
+	}
 	if d.Level != nil {
 		d.Level.Set(logLevel(loaded))
 	}
@@ -123,6 +126,25 @@ func (d *Daemon) reload() (r local.ReloadResult, err error) {
 	r.Restart = append(r.Restart, d.waitFor(loaded)...)
 	d.waits.Store(&r.Restart)
 	return r, nil
+}
+
+// cannotBegin says which of the feeds that come cannot begin before a restart, once those that go are gone, and why.
+func (d *Daemon) cannotBegin(comes []*config.Feed, gone []*feed) map[string]error {
+	why := make(map[string]error)
+	var parts []*account.Share
+	for _, f := range gone {
+		parts = append(parts, f.share)
+	}
+	room := d.accounts.Without(parts)
+	for _, c := range comes {
+		if err := room.Take(c.Limits.Connections, settings.Account(c)); err != nil {
+			why[c.Name] = err
+		}
+		if root, err := d.rootOf(c); d.embedded != nil && (err != nil || !slices.Contains(d.roots, root)) {
+			why[c.Name] = cmp.Or(err, fmt.Errorf("nobody may read %s.> on the embedded NATS server, which was told of its subjects at the start", root))
+		}
+	}
+	return why
 }
 
 // waitFor is what is different from what the daemon, and each of its feeds, began with, and waits for a restart.
@@ -134,7 +156,7 @@ func (d *Daemon) waitFor(loaded *config.Config) (list []local.ChangeLine) {
 	}
 	running := make(map[string]bool) // accounts that came with their feeds
 	for _, f := range d.feeds.all() {
-		if a := accountOf(f.config); d.accounts.Has(a) && f.config.Shared != nil {
+		if a := settings.Account(f.config); d.accounts.Has(a) && f.config.Shared != nil {
 			running[f.config.Shared.Key] = true
 		}
 	}
@@ -173,8 +195,9 @@ func (d *Daemon) planReload(loaded *config.Config) plan {
 	return p
 }
 
-// apply lets a feed run by what c says. Files and secrets are read again, and what was refused is asked for again.
-func (d *Daemon) apply(f *feed, c *config.Feed, s pool.Settings) {
+// apply lets a feed run by what c says. Secrets are read again, and what was refused is asked for again. keptBack says that c
+// does not have what the file of topics says now.
+func (d *Daemon) apply(f *feed, c *config.Feed, s pool.Settings, keptBack bool) {
 	file := f.config.TopicsFile
 	if err := f.pool.Configure(s); err != nil { // a checked configuration cannot come to this
 		d.Log.Error("the settings of a feed cannot be used: it goes on with those that it has", "feed", f.name, "error", err)
@@ -187,7 +210,7 @@ func (d *Daemon) apply(f *feed, c *config.Feed, s pool.Settings) {
 		f.expiry.Before(c.Auth.RefreshBefore)
 	}
 	f.pool.Pardon()
-	f.want(c)
+	d.want(f, c)
 	f.source.Reread()
 	if f.secret != nil {
 		f.secret.Use(SecretSource(c), c.Auth.RefreshBefore)
@@ -195,23 +218,9 @@ func (d *Daemon) apply(f *feed, c *config.Feed, s pool.Settings) {
 	}
 	if c.TopicsFile != file {
 		d.follow(f)
-	} else if follower := f.file.Load(); follower != nil {
+	} else if follower := f.file.Load(); follower != nil && !keptBack {
 		follower.Taken()
 	}
-}
-
-// heldFiles are the files of topics that were held, and that loaded takes.
-func (d *Daemon) heldFiles(loaded *config.Config) (list []local.HeldFile) {
-	for _, c := range loaded.Feeds {
-		f := d.feeds.named(c.Name)
-		if f == nil || c.TopicsFile != f.config.TopicsFile || f.held() == "" {
-			continue
-		}
-		list = append(list, local.HeldFile{
-			Feed: c.Name, File: c.TopicsFile, Old: len(f.config.FromFile), New: len(c.FromFile),
-		})
-	}
-	return list
 }
 
 // Renew is local.Daemon's.

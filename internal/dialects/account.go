@@ -3,20 +3,44 @@ package dialects
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
+	"net/netip"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 
 	"feedmux/internal/config"
 	"feedmux/internal/proxy"
 )
 
-// hostOf is what an upstream goes by that counts by address.
+// hostOf is what an upstream goes by that counts by address. However a URL spells the host, it is the same one; and with TLS it
+// is the same as without.
 func hostOf(f *config.Feed) string {
 	u, err := url.Parse(f.URL)
 	if err != nil {
 		return f.Name // a URL that is wrong is told by itself
 	}
-	return u.Host
+	return spelled(u.Hostname(), u.Port(), "80", "443")
+}
+
+// spelled is the one spelling of a host and a port; a usual one is left out.
+func spelled(host, port string, usual ...string) string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if addr, err := netip.ParseAddr(host); err == nil {
+		host = addr.Unmap().String()
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		port = strconv.FormatUint(n, 10)
+	}
+	if port != "" && !slices.Contains(usual, port) {
+		return net.JoinHostPort(host, port)
+	}
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
 }
 
 // wayOf is what an upstream counts by that counts addresses: its host, and the way from here that decides on the address. A
@@ -26,30 +50,20 @@ func wayOf(f *config.Feed) string {
 	if f.LocalAddress.IsValid() {
 		way += " from " + f.LocalAddress.String()
 	}
-	p, found, err := proxyOf(f)
+	p, found, err := proxy.Of(f.Proxy, f.URL, os.Getenv)
 	switch {
-	case err != nil: // told where it is used
+	case err != nil: // told by itself
 		return way + " through " + config.RedactURL(f.Proxy)
 	case !found:
 		return way
 	}
-	way += " through " + p.Address()
+	if host, port, err := net.SplitHostPort(p.Address()); err == nil {
+		way += " through " + spelled(host, port)
+	}
 	if secrets := p.Secrets(); len(secrets) > 0 {
 		way += " as " + fingerprint(secrets[0]) // the user: a password may change
 	}
 	return way
-}
-
-// proxyOf is what f connects through, if anything.
-func proxyOf(f *config.Feed) (p proxy.Proxy, found bool, err error) {
-	switch f.Proxy {
-	case "":
-		return p, false, nil
-	case "env":
-		return proxy.FromEnvironment(f.URL, os.Getenv)
-	}
-	p, err = proxy.Parse(f.Proxy)
-	return p, err == nil, err
 }
 
 // fingerprint shows which secret it is, and nothing of it.

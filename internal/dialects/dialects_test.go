@@ -2,7 +2,9 @@ package dialects
 
 import (
 	"flag"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -190,5 +192,47 @@ func TestACommandIsNotRunToNameAnAccount(t *testing.T) {
 	}
 	if _, err := os.Stat(ran); err == nil {
 		t.Error("the command was run")
+	}
+}
+
+// TestAUsualSpellingNamesTheAccount: the names are in metrics, in docs, and in the journal of dials.
+func TestAUsualSpellingNamesTheAccount(t *testing.T) {
+	for url, want := range map[string]string{
+		"wss://pubsub-edge.twitch.tv": "pubsub-edge.twitch.tv", "ws://127.0.0.1:7001/x?y": "127.0.0.1:7001",
+		"wss://[2001:db8::1]": "[2001:db8::1]", "ws://[::1]:7001": "[::1]:7001", "wss://h.example:8443/": "h.example:8443",
+	} {
+		f := &config.Feed{Protocol: "twitch-pubsub", URL: url}
+		if got := all()["twitch-pubsub"].Account(f); got != want {
+			t.Errorf("%s: %s, want %s", url, got, want)
+		}
+	}
+	f := &config.Feed{URL: "wss://h", LocalAddress: netip.MustParseAddr("192.0.2.7"), Proxy: "socks5://[::1]"}
+	if got, want := wayOf(f), "h from 192.0.2.7 through [::1]:1080"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestAWrongFileOfTopicsIsToldInAFewLines: what is said of it goes into the log, and into the status.
+func TestAWrongFileOfTopicsIsToldInAFewLines(t *testing.T) {
+	dir := t.TempDir()
+	const lines = 2000
+	page := strings.Repeat("<p>a "+strings.Repeat("long ", 40)+"line</p>\n", lines)
+	var numbered strings.Builder // each once, where the protocol has lines that are alike for one topic
+	for i, line := range slices.Collect(strings.Lines(page)) {
+		fmt.Fprintf(&numbered, "%d %s", i, line)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "topics.txt"), []byte(numbered.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for protocol, more := range map[string]string{
+		"twitch-pubsub": "", "kite": "auth.env = 'A'\noptions.api_key = 'a'", "scaiwave": "auth.env = 'A'\nurl = 'wss://h/v1/stream'",
+	} {
+		_, err := config.Parse(filepath.Join(dir, "c.toml"), []byte("[[feed]]\nname = 'a'\nprotocol = '"+protocol+
+			"'\ntopics_file = 'topics.txt'\n"+more+"\n"), LoadOptions())
+		problems, _ := err.(config.Problems)
+		if problems.Count() != lines || len(problems) != 21 || len(problems.Error()) > 16<<10 ||
+			!strings.HasSuffix(problems.Error(), "topics.txt: and 1980 more problems, which are not shown") {
+			t.Errorf("%s: %d problems in %d lines and %d bytes: %.300s", protocol, problems.Count(), len(problems), len(problems.Error()), problems)
+		}
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"feedmux/internal/lookout"
+	"feedmux/internal/regular"
 	"feedmux/shard"
 )
 
@@ -253,19 +253,13 @@ func (i *Instruments) read() (reading Reading, age time.Duration, err error) {
 
 // Read has a regular file read by use. info is what the file was like before; nil: it could not be opened.
 func Read(name string, use func(io.Reader) error) (info fs.FileInfo, err error) {
-	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place would make us wait
+	file, info, err := regular.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	if info, err = file.Stat(); err != nil {
-		return nil, err
-	}
-	switch {
-	case !info.Mode().IsRegular():
-		return info, fmt.Errorf("%s is not a regular file", name)
-	case info.Size() > maxFile:
-		return info, fmt.Errorf("%s is longer than %d MiB", name, maxFile>>20)
+	if info.Size() > maxFile {
+		return info, regular.TooLong(name, maxFile)
 	}
 	limited := &io.LimitedReader{R: file, N: maxFile + 1} // it may grow
 	if err = use(limited); limited.N <= 0 {

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+
+	"feedmux/internal/regular"
 )
 
 // Context is what a context says. Names of files are ready to be opened; "" is none. Password and Token are secrets, and URL
@@ -29,15 +31,11 @@ type Context struct {
 	CA, Cert, Key string // files
 	TLSFirst      bool   // TLS before the server says anything
 
-	InboxPrefix string // "" is the usual one
-	SocksProxy  string // a URL to connect through; "" is none
+	SocksProxy string // a URL to connect through; "" is none
 }
 
 // usualURL is where the nats command connects to unless told otherwise.
 const usualURL = "nats://127.0.0.1:4222"
-
-// maxSize is more than any context has, in bytes.
-const maxSize = 64 << 10
 
 // File is where the context is that is called name: in $XDG_CONFIG_HOME, or else in ~/.config.
 func File(name string) (string, error) {
@@ -62,7 +60,7 @@ func Read(name string) (Context, error) {
 	if err != nil {
 		return Context{}, err
 	}
-	data, err := readFile(path)
+	data, err := regular.Read(path, regular.Small)
 	if err != nil {
 		return Context{}, fmt.Errorf("reading NATS context %s: %w", name, err)
 	}
@@ -73,22 +71,9 @@ func Read(name string) (Context, error) {
 	return c, nil
 }
 
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err == nil && len(data) > maxSize {
-		err = fmt.Errorf("%s is longer than %d KiB", path, maxSize>>10)
-	}
-	return data, err
-}
-
-// without are the fields that change nothing of how to connect.
+// without are the fields that change nothing of how to connect: feedmux asks NATS nothing that would be answered in an inbox.
 var without = []string{
-	"name", "description", "color_scheme", "jetstream_domain", "jetstream_api_prefix", "jetstream_event_prefix",
+	"name", "description", "color_scheme", "inbox_prefix", "jetstream_domain", "jetstream_api_prefix", "jetstream_event_prefix",
 }
 
 // parse reads the fields one by one: an error of the JSON package may quote what it stumbled over.
@@ -103,7 +88,7 @@ func parse(data []byte) (c Context, err error) {
 	}
 	texts := map[string]*string{
 		"url": &c.URL, "user": &c.User, "password": &c.Password, "creds": &c.Creds, "nkey": &c.NKey, "token": &c.Token,
-		"ca": &c.CA, "cert": &c.Cert, "key": &c.Key, "inbox_prefix": &c.InboxPrefix, "socks_proxy": &c.SocksProxy,
+		"ca": &c.CA, "cert": &c.Cert, "key": &c.Key, "socks_proxy": &c.SocksProxy,
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		raw := fields[name]
@@ -145,15 +130,51 @@ func (c Context) settled() (Context, error) {
 	if c.URL == "" {
 		c.URL = usualURL
 	}
-	c.Creds = os.ExpandEnv(c.Creds)
-	for _, p := range []*string{&c.Creds, &c.NKey, &c.CA, &c.Cert, &c.Key} {
-		if rest, ok := strings.CutPrefix(*p, "~"); ok {
-			home, err := os.UserHomeDir()
-			if err != nil {
-				return c, fmt.Errorf("finding %s: %w", *p, err)
-			}
-			*p = home + rest
+	for _, f := range []struct {
+		what string
+		text string
+	}{{"a password", c.Password}, {"a token", c.Token}} {
+		if scheme := schemeOf(f.text); scheme != "" && slices.Contains(literal, strings.TrimRight(scheme, ":/")) {
+			return c, fmt.Errorf("it has %s by %s, which feedmux does not know", f.what, scheme)
+		}
+	}
+	for _, f := range []struct {
+		what string
+		name *string
+	}{{"creds", &c.Creds}, {"an nkey", &c.NKey}, {"a ca", &c.CA}, {"a cert", &c.Cert}, {"a key", &c.Key}} {
+		if err := find(f.name); err != nil {
+			return c, fmt.Errorf("it has %s %w", f.what, err)
 		}
 	}
 	return c, nil
+}
+
+// literal are the schemes by which the nats command finds what stands in the place of a password or a token. Any other is
+// taken for a part of it.
+var literal = []string{"data", "env", "file", "nsc", "op"}
+
+// schemes matches that of a reference. One letter is a drive.
+var schemes = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+:)(//)?`)
+
+// schemeOf is the scheme that a field begins with, as in "env://" or "data:"; "": none.
+func schemeOf(text string) string { return strings.ToLower(schemes.FindString(text)) }
+
+// find gives the name of a file its full length, as the nats command does.
+func find(name *string) error {
+	*name = os.ExpandEnv(*name)
+	switch scheme := schemeOf(*name); scheme {
+	case "":
+	case "file://":
+		*name = (*name)[len(scheme):]
+	default:
+		return fmt.Errorf("by %s, which feedmux does not know", scheme)
+	}
+	if rest, ok := strings.CutPrefix(*name, "~"); ok {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return fmt.Errorf("in %s: %w", *name, err)
+		}
+		*name = home + rest
+	}
+	return nil
 }

@@ -6,11 +6,11 @@ package natslogin
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -20,6 +20,7 @@ import (
 	"feedmux/internal/config"
 	"feedmux/internal/natscontext"
 	"feedmux/internal/proxy"
+	"feedmux/internal/regular"
 )
 
 // Login is where NATS is and how to get in.
@@ -69,16 +70,10 @@ func Of(c config.NATS) (Login, error) {
 func (l Login) Options(log *slog.Logger) (list []nats.Option) {
 	r := &reader{log: log, said: rate.NewLimiter(rate.Every(time.Minute), 1)}
 	if l.creds != "" {
-		list = append(list, nats.UserCredentials(l.creds))
+		list = append(list, credentials(l.creds))
 	}
 	if l.nkey != "" {
-		list = append(list, func(o *nats.Options) error { // whose key it is must be known before
-			option, err := nats.NkeyOptionFromSeed(l.nkey)
-			if err != nil {
-				return fmt.Errorf("reading the nkey: %w", err)
-			}
-			return option(o)
-		})
+		list = append(list, nkey(l.nkey))
 	}
 	if l.user != "" {
 		list = append(list, nats.UserInfoHandler(func() (string, string) { return l.user, r.read(l.password) }))
@@ -86,11 +81,16 @@ func (l Login) Options(log *slog.Logger) (list []nats.Option) {
 	if l.token.isSet() {
 		list = append(list, nats.TokenHandler(func() string { return r.read(l.token) }))
 	}
+	var show nats.TLSCertHandler
+	var trust nats.RootCAsHandler
 	if l.ca != "" {
-		list = append(list, nats.RootCAs(l.ca))
+		trust = func() (*x509.CertPool, error) { return authorities(l.ca) }
 	}
 	if l.cert != "" {
-		list = append(list, nats.ClientCert(l.cert, l.key))
+		show = func() (tls.Certificate, error) { return certificate(l.cert, l.key) }
+	}
+	if l.ca != "" || l.cert != "" {
+		list = append(list, nats.ClientTLSConfig(show, trust))
 	}
 	if l.first {
 		list = append(list, nats.TLSHandshakeFirst())
@@ -107,36 +107,17 @@ type reader struct {
 	said *rate.Limiter
 }
 
-// maxSecret is more than any secret has, in bytes.
-const maxSecret = 64 << 10
-
 // read is the secret without the white space around it; "" where it cannot be read: then the server refuses the connection,
 // and the next one asks again.
 func (r *reader) read(s secret) string {
 	if s.file == "" {
 		return s.text
 	}
-	text, err := readFile(s.file)
+	text, err := regular.Read(s.file, regular.Small)
 	if err != nil && r.said.Allow() {
 		r.log.Warn("the secret for NATS cannot be read: connecting without", "error", err)
 	}
-	return text
-}
-
-func readFile(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err == nil && len(text) > maxSecret {
-		err = fmt.Errorf("%s is longer than %d KiB", name, maxSecret>>10)
-	}
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimSpace(string(text)), nil
+	return strings.TrimSpace(string(text))
 }
 
 // dialWithin is how long it may take to be connected through a proxy.

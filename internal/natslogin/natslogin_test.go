@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -234,5 +235,46 @@ func TestAContextSaysEverything(t *testing.T) {
 	connect(t, l, slog.New(slog.DiscardHandler), nil)
 	if _, err := Of(config.NATS{Context: "other"}); err == nil {
 		t.Error("a context that is not there is no error")
+	}
+}
+
+func TestAPipeInThePlaceOfAFileIsNotWaitedFor(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip(err)
+	}
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, _ := user.PublicKey()
+	cert, key := authority(t)
+	for name, c := range map[string]config.NATS{
+		"creds": {CredsFile: pipe}, "nkey": {NKeyFile: pipe}, "password": {User: "anna", PasswordFile: pipe}, "token": {TokenFile: pipe},
+		"ca": {TLS: config.NATSTLS{CAFile: pipe}}, "cert": {TLS: config.NATSTLS{CertFile: pipe, KeyFile: key}},
+		"key": {TLS: config.NATSTLS{CertFile: cert, KeyFile: pipe}},
+	} {
+		c.URL = serve(t, &server.Options{Nkeys: []*server.NkeyUser{{Nkey: public}}})
+		l, err := Of(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := new(log)
+		ended := make(chan error)
+		go func() {
+			nc, err := nats.Connect(c.URL, append(l.Options(slog.New(slog.NewTextHandler(out, nil))), nats.MaxReconnects(0))...)
+			if err == nil {
+				nc.Close()
+			}
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			if err == nil || !strings.Contains(err.Error()+out.String(), pipe+" is not a regular file") {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: the connecting waits", name)
+		}
 	}
 }

@@ -4,8 +4,12 @@ package operate
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,4 +45,32 @@ func printJSON(w io.Writer, v any) error {
 	}
 	_, err = w.Write(append(console.CleanJSON(text), '\n'))
 	return err
+}
+
+// takes checks that a command gets what needed names, and at most so many more; any number where more is negative. What is
+// "" is a mistake, such as a variable of a script that is not set.
+func takes(more int, needed ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		most := len(needed) + more
+		switch empty := slices.Index(args, ""); {
+		case empty >= 0:
+			return fmt.Errorf("argument %d is \"\": %s", empty+1, c.UseLine())
+		case len(args) < len(needed):
+			return fmt.Errorf("%s needs %s: %s", c.Name(), strings.Join(needed[len(args):], " and "), c.UseLine())
+		case more >= 0 && len(args) > most:
+			return fmt.Errorf("%q is one argument too many: %s", args[most], c.UseLine())
+		}
+		return nil
+	}
+}
+
+// unwanted says that a feed does not want topics that were named.
+func unwanted(feed string, topics []string) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	for i, name := range topics {
+		topics[i] = console.Clean(name)
+	}
+	return errors.New("feed " + feed + " does not want " + strings.Join(topics, ", "))
 }

@@ -33,11 +33,11 @@ type fake struct {
 
 func (f *fake) Topics(_ context.Context, feed string) ([]local.TopicEntry, error) {
 	if feed != "twitch" {
-		return nil, &local.Error{Kind: local.NotFound, Field: "feed", Text: fmt.Sprintf("there is none called %q", feed)}
+		return nil, local.NoFeed(feed, []string{"twitch"})
 	}
 	return []local.TopicEntry{
 		{Topic: "raid.1", Priority: 5, From: local.FromConfig, Where: "config.toml:12", State: "confirmed"},
-		{Topic: "raid.\x1b[2J", From: local.FromRunTime, Options: map[string]any{"mode": "full"}, State: "refused"},
+		{Topic: "raid.\x1b[2J", From: local.FromRunTime, Options: map[string]any{"mode": "full"}, State: "refused", Reason: "ERR_BADTOPIC\u009b"},
 	}, nil
 }
 
@@ -71,7 +71,7 @@ const statusJSON = `{"version": "v1", "uptime_s": 60, "readiness": {"ready": tru
  "ledger": [{"topic": "raid.1", "state": "confirmed", "by": "ack", "slot": 0, "events": 600}]}]}`
 
 // running serves f until the test ends, and returns its socket.
-func running(t *testing.T, f *fake) (socket string) {
+func running(t *testing.T, f local.Daemon) (socket string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "feedmux")
 	if err != nil {
@@ -88,7 +88,10 @@ func running(t *testing.T, f *fake) (socket string) {
 		ended <- s.Serve(ctx, local.Options{Daemon: f, Log: slog.New(slog.DiscardHandler),
 			Status: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if q := r.URL.Query(); q.Get("feed") != "" && q.Get("feed") != "twitch" {
-					http.Error(w, `{"error": "feed: there is none called so"}`, http.StatusNotFound)
+					http.Error(w, `{"error": "there is none called so", "field": "feed"}`, http.StatusNotFound)
+					return
+				} else if topic := q.Get("topic"); topic != "" && topic != "raid.1" {
+					http.Error(w, `{"error": "it is not wanted", "field": "topic"}`, http.StatusNotFound)
 					return
 				}
 				fmt.Fprint(w, statusJSON)
@@ -111,6 +114,12 @@ type marked struct {
 // do runs a command as a user would type it. kind is what an error was marked as: "failed", "misconfigured" or "usage".
 func do(t *testing.T, stdin string, args ...string) (out, kind string, err error) {
 	t.Helper()
+	out, _, kind, err = doing(t, stdin, args...)
+	return out, kind, err
+}
+
+func doing(t *testing.T, stdin string, args ...string) (out, errOut, kind string, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	mark := func(kind string) func(error) error {
@@ -123,17 +132,18 @@ func do(t *testing.T, stdin string, args ...string) (out, kind string, err error
 	}
 	root := &cobra.Command{Use: "feedmux", SilenceErrors: true, SilenceUsage: true}
 	root.AddCommand(Commands(mark("failed"), mark("misconfigured"))...)
-	var b bytes.Buffer
+	var b, errs bytes.Buffer
 	root.SetArgs(args)
 	root.SetIn(strings.NewReader(stdin))
 	root.SetOut(&b)
+	root.SetErr(&errs)
 	err = root.ExecuteContext(ctx)
 	if m := (marked{}); errors.As(err, &m) {
 		kind = m.kind
 	} else if err != nil {
 		kind = "usage"
 	}
-	return b.String(), kind, err
+	return b.String(), errs.String(), kind, err
 }
 
 // says wants the command to succeed and to print all parts.
@@ -174,7 +184,12 @@ func TestTopicsAreListedAndChanged(t *testing.T) {
 	f := &fake{}
 	socket := running(t, f)
 	out, _, err := do(t, "", "topics", "list", "twitch", "--socket", socket)
-	says(t, out, err, "raid.1 ", "confirmed  5                    config.toml:12", `raid.\x1b[2J  refused    0         mode=full  run-time`)
+	says(t, out, err, "FROM            REASON\n", "raid.1 ", "confirmed  5                    config.toml:12\n",
+		`raid.\x1b[2J  refused    0         mode=full  run-time        ERR_BADTOPIC\u009b`+"\n")
+	out, _, err = do(t, "", "topics", "list", "twitch", "raid.1", "--socket", socket)
+	if says(t, out, err, "raid.1 "); strings.Contains(out, "REASON") {
+		t.Errorf("a column of nothing:\n%s", out)
+	}
 	out, _, err = do(t, "", "topics", "list", "twitch", "raid.1", "--json", "--socket", socket)
 	says(t, out, err, `"topic": "raid.1"`)
 
@@ -252,6 +267,20 @@ func TestWithoutADaemonCommandsFailAndSayWhy(t *testing.T) {
 }
 
 func TestWrongUsageIsTold(t *testing.T) {
+	const add = "feedmux topics add FEED TOPIC… [flags]"
+	for want, args := range map[string][]string{
+		`tail needs FEED: feedmux tail FEED [TOPIC…] [flags]`:                 {"tail"},
+		`renew needs FEED: feedmux renew FEED [flags]`:                        {"renew"},
+		`list needs FEED: feedmux topics list FEED [TOPIC…] [flags]`:          {"topics", "list"},
+		`"c" is one argument too many: feedmux status [FEED [TOPIC]] [flags]`: {"status", "a", "b", "c"},
+		`"f" is one argument too many: feedmux reload [flags]`:                {"reload", "f"},
+		`argument 2 is "": ` + add:                                            {"topics", "add", "f", ""},
+		`argument 1 is "": ` + add:                                            {"topics", "add", "", "t"},
+	} {
+		if _, kind, err := do(t, "", args...); kind != "usage" || err.Error() != want {
+			t.Errorf("%q: %s: %v, want %s", args, kind, err, want)
+		}
+	}
 	for _, args := range [][]string{
 		{"status", "a", "b", "c"}, {"topics"}, {"topics", "list"}, {"topics", "add", "f"}, {"topics", "set", "f"}, {"topics", "set", "f", "t", "--none"},
 		{"topics", "add", "f", "t", "-o", "mode"}, {"topics", "add", "f", "t", "-o", "a=1", "-o", "a=2"}, {"topics", "remove", "f", "t", "-p", "1"},
@@ -259,6 +288,27 @@ func TestWrongUsageIsTold(t *testing.T) {
 	} {
 		if _, kind, err := do(t, "", args...); kind != "usage" {
 			t.Errorf("%q: %s: %v", args, kind, err)
+		}
+	}
+}
+
+func TestTopicsThatAreNotWantedAreNamed(t *testing.T) {
+	socket := running(t, &fake{})
+	out, kind, err := do(t, "", "topics", "list", "twitch", "raid.1", "raid.999", "raid.\x1b", "--socket", socket)
+	if want := `feed twitch does not want raid.999, raid.\x1b`; kind != "failed" || err.Error() != want || strings.Count(out, "\n") != 2 {
+		t.Errorf("%s: %v, want %s\n%s", kind, err, want, out)
+	}
+	if out, kind, err := do(t, "", "topics", "list", "twitch", "raid.999", "--socket", socket); kind != "failed" || err == nil || out != "" {
+		t.Errorf("%s: %v\n%s", kind, err, out)
+	}
+	out, errs, _, err := doing(t, "", "tail", "twitch", "raid.1", "raid.999", "-n", "1", "--socket", socket)
+	says(t, out, err, " raid.1 {")
+	if want := "feedmux: feed twitch does not want raid.999: events come once it does\n"; errs != want {
+		t.Errorf("said %q, want %q", errs, want)
+	}
+	for _, args := range [][]string{{"tail", "twitch", "raid.1", "-n", "1"}, {"tail", "twitch", "-n", "1"}} {
+		if _, errs, _, err := doing(t, "", append(args, "--socket", socket)...); err != nil || errs != "" {
+			t.Errorf("%q: %v: %s", args, err, errs)
 		}
 	}
 }

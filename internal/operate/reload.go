@@ -25,7 +25,7 @@ held because it had become much shorter is taken.
 A bad configuration changes nothing: all of its problems are printed, and the exit code
 is 78.`,
 		Example: "  feedmux reload\n  feedmux check && feedmux reload",
-		Args:    cobra.NoArgs,
+		Args:    takes(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			done, err := a.client().Reload(c.Context())
 			if err != nil {

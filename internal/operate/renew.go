@@ -16,7 +16,9 @@ no event is missed. Use it when settings wait for the next connection after a re
 or when a connection is open and quiet. It also ends the wait for another program that
 uses the same credential (cause duplicate_connection).`,
 		Example: "  feedmux renew twitch\n  feedmux status twitch --watch",
-		Args:    cobra.ExactArgs(1),
+		Args:    takes(0, "FEED"),
+
+		ValidArgsFunction: a.completing(nil),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := a.client().Renew(c.Context(), args[0]); err != nil {
 				return a.failed(err)

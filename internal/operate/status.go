@@ -30,7 +30,8 @@ Rates are averages since the start; with --watch they are those of the last seco
   feedmux status twitch video-playback-by-id.123
   feedmux status --watch
   feedmux status --json | jq .readiness`,
-		Args: cobra.MaximumNArgs(2),
+		Args:              takes(2),
+		ValidArgsFunction: a.completing(wantedTopics, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			s := status{client: a.client(), out: c.OutOrStdout(), asJSON: asJSON, args: args}
 			if watch {

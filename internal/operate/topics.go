@@ -2,6 +2,8 @@ package operate
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -37,22 +39,26 @@ func (a asking) listTopicsCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "list FEED [TOPIC…]",
-		Short: "List the topics that a feed wants: state, priority, and where each comes from",
+		Short: "List the topics that a feed wants: state, priority, where each comes from, and why it is in trouble",
+		Long: `List prints what a feed wants, or those of the topics that are named. It fails where it
+does not want one of these.`,
 		Example: `  feedmux topics list twitch
   feedmux topics list twitch --json | jq -r '.[] | select(.state == "unplaced") | .topic'`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              takes(-1, "FEED"),
+		ValidArgsFunction: a.completing(wantedTopics),
 		RunE: func(c *cobra.Command, args []string) error {
 			topics, err := a.client().Topics(c.Context(), args[0])
 			if err != nil {
 				return a.failed(err)
 			}
-			if only := args[1:]; len(only) > 0 {
-				topics = slices.DeleteFunc(topics, func(t local.TopicEntry) bool { return !slices.Contains(only, t.Topic) })
+			missing := unwanted(args[0], only(&topics, args[1:]))
+			switch {
+			case asJSON:
+				err = printJSON(c.OutOrStdout(), topics)
+			case len(topics) > 0 || missing == nil:
+				err = printTopics(c.OutOrStdout(), topics)
 			}
-			if asJSON {
-				return a.failed(printJSON(c.OutOrStdout(), topics))
-			}
-			return a.failed(printTopics(c.OutOrStdout(), topics))
+			return a.failed(cmp.Or(err, missing))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -60,9 +66,30 @@ func (a asking) listTopicsCommand() *cobra.Command {
 	return c
 }
 
+// only leaves the topics that are named, and returns the names of none. No names are all topics.
+func only(topics *[]local.TopicEntry, names []string) (unknown []string) {
+	if len(names) == 0 {
+		return nil
+	}
+	*topics = slices.DeleteFunc(*topics, func(t local.TopicEntry) bool { return !slices.Contains(names, t.Topic) })
+	for _, name := range names {
+		if !slices.ContainsFunc(*topics, func(t local.TopicEntry) bool { return t.Topic == name }) {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
+// printTopics has a column for reasons only where there are some.
 func printTopics(w io.Writer, topics []local.TopicEntry) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TOPIC\tSTATE\tPRIORITY\tOPTIONS\tFROM")
+	reasons := slices.ContainsFunc(topics, func(t local.TopicEntry) bool { return t.Reason != "" })
+	var b bytes.Buffer
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	head := "TOPIC\tSTATE\tPRIORITY\tOPTIONS\tFROM"
+	if reasons {
+		head += "\tREASON"
+	}
+	fmt.Fprintln(table, head)
 	for _, t := range topics {
 		from := string(t.From)
 		if t.Where != "" {
@@ -72,30 +99,48 @@ func printTopics(w io.Writer, topics []local.TopicEntry) error {
 		for _, key := range slices.Sorted(maps.Keys(t.Options)) {
 			options = append(options, fmt.Sprintf("%s=%v", key, t.Options[key]))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", console.Clean(t.Topic), console.Clean(t.State), t.Priority,
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s", console.Clean(t.Topic), console.Clean(t.State), t.Priority,
 			console.Clean(strings.Join(options, " ")), console.Clean(from)) // the longest last
+		if reasons {
+			fmt.Fprintf(table, "\t%s", console.Clean(t.Reason))
+		}
+		fmt.Fprintln(table)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for line := range bytes.Lines(b.Bytes()) { // without the spaces before a reason that is not there
+		if _, err := fmt.Fprintf(w, "%s\n", bytes.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // changing says what the commands that change topics do.
-var changing = map[local.Verb]struct{ short, long, example string }{
+var changing = map[local.Verb]struct {
+	short, long, example string
+	offered              func(local.TopicEntry) bool // whether a topic is offered to be named
+}{
 	local.Add: {
 		"Want more topics, without a reload",
 		"Add wants these topics too. One that was added before gets the priority and the options\nthat are given now.",
 		"  feedmux topics add twitch video-playback-by-id.123 raid.123\n" +
 			"  feedmux topics add kite NSE:INFY --option mode=full --priority 5\n" +
 			"  feedmux topics add twitch - < topics.txt",
+		addedTopics, // to change their priority or options
 	},
 	local.Remove: {
 		"Want topics no more that were added at run time",
 		"Remove gives topics up that were added at run time. Those of the configuration or of a\nfile are removed there.",
 		"  feedmux topics remove twitch raid.123",
+		addedTopics,
 	},
 	local.Set: {
 		"Say which topics were added at run time: these, and no others",
 		"Set makes these the topics that were added at run time: others that were are given up.\nTopics of the configuration and of files stay.",
 		"  feedmux topics set twitch - < topics.txt\n  feedmux topics set twitch --none",
+		addedTopics,
 	},
 }
 
@@ -109,7 +154,9 @@ func (a asking) changeTopicsCommand(verb local.Verb) *cobra.Command {
 		Short:   about.short,
 		Long:    about.long + "\n\n\"-\" reads topics from standard input, one a line; \"#\" begins a comment.",
 		Example: about.example,
-		Args:    cobra.MinimumNArgs(1),
+		Args:    takes(-1, "FEED"),
+
+		ValidArgsFunction: a.completing(about.offered),
 		RunE: func(c *cobra.Command, args []string) error {
 			names, err := topicNames(args[1:], c.InOrStdin())
 			switch {
@@ -143,6 +190,8 @@ func (a asking) changeTopicsCommand(verb local.Verb) *cobra.Command {
 	if verb != local.Remove {
 		c.Flags().IntVarP(&priority, "priority", "p", 0, "how wanted they are: a higher `number` gets a place first")
 		c.Flags().StringArrayVarP(&options, "option", "o", nil, "an option of the protocol, as `key=value`; may be given again")
+		fixed(c, "priority")
+		fixed(c, "option")
 	}
 	if verb == local.Set {
 		c.Flags().BoolVar(&none, "none", false, "give up all that were added at run time")

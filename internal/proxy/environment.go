@@ -8,6 +8,21 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
+// Environment stands, in the place of a URL, for the proxy that the environment names.
+const Environment = "env"
+
+// Of is the proxy that a setting names for an upstream: its URL, Environment, or "" for none. getenv is [os.Getenv].
+func Of(setting, upstream string, getenv func(string) string) (p Proxy, found bool, err error) {
+	switch setting {
+	case "":
+		return Proxy{}, false, nil
+	case Environment:
+		return FromEnvironment(upstream, getenv)
+	}
+	p, err = Parse(setting)
+	return p, err == nil, err
+}
+
 // FromEnvironment finds the proxy that the environment names for an upstream: HTTPS_PROXY for wss and https, HTTP_PROXY
 // for ws and http, except for hosts that NO_PROXY lists and for localhost and loopback addresses, which are dialled
 // directly. A name in lower case goes before the same in upper case. getenv is [os.Getenv].

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -28,20 +29,24 @@ var (
 	errHost     = errors.New("proxy URL has no host")
 	errASCII    = errors.New("proxy URL's host is not ASCII: write it in its xn-- form")
 	errPort     = errors.New("proxy URL has a port that is not from 1 to 65535")
+	errBrackets = errors.New("proxy URL has an IPv6 address without brackets: write it as in http://[::1]:3128")
 	errMore     = errors.New("proxy URL has a path, a query or a fragment")
 	errUser     = errors.New("proxy URL has a user name that is empty or holds a colon")
 	errTooLong  = errors.New("proxy URL has a user name, a password or a host of more than 255 bytes")
 	errNoTarget = errors.New("upstream URL cannot be parsed")
 )
 
-// Parse reads http://[user:password@]host[:port] or socks5://[user:password@]host[:port]. Where there is no port, it is
+// Parse reads, whatever the case of scheme and host, http://[user:password@]host[:port] or socks5://[user:password@]host[:port]. Where there is no port, it is
 // 80 for http and 1080 for socks5. socks5h is taken for socks5, since names are always the proxy's to resolve.
 func Parse(rawURL string) (Proxy, error) {
+	if unbracketed(rawURL) {
+		return Proxy{}, errBrackets
+	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return Proxy{}, errURL
 	}
-	p := Proxy{scheme: u.Scheme, host: u.Hostname(), port: u.Port()}
+	p := Proxy{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port()}
 	if p.scheme == "socks5h" {
 		p.scheme = "socks5"
 	}
@@ -71,7 +76,22 @@ func Parse(rawURL string) (Proxy, error) {
 	case max(len(p.user), len(p.password), len(p.host)) > 255: // what fits into a field of SOCKS5
 		return Proxy{}, errTooLong
 	}
+	p.port = strconv.FormatUint(number, 10)
 	return p, nil
+}
+
+// unbracketed says that the host of a URL is an IPv6 address that does not stand in brackets.
+func unbracketed(rawURL string) bool {
+	_, rest, _ := strings.Cut(rawURL, "://")
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	host := rest[strings.LastIndexByte(rest, '@')+1:]
+	if _, err := netip.ParseAddr(host); err == nil {
+		return strings.Contains(host, ":")
+	}
+	_, err := netip.ParseAddr(host[:max(strings.LastIndexByte(host, ':'), 0)])
+	return err == nil && strings.Count(host, ":") > 1
 }
 
 // Address is the host:port where the proxy listens.

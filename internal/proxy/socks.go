@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"golang.org/x/net/proxy"
 )
@@ -30,7 +31,8 @@ func (p Proxy) askSOCKS(conn net.Conn, hostport string) error {
 	if err = failed.Err; errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
-	return &RefusedError{"no tunnel: " + err.Error()}
+	// The library says "unknown error" of every reply of the proxy's, also of those that it knows.
+	return &RefusedError{"no tunnel: " + strings.TrimPrefix(err.Error(), "unknown error ")}
 }
 
 // opened stands for the network of a library that wants to dial: there is one connection, and it is open.

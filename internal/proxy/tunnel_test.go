@@ -148,7 +148,7 @@ func TestAProxyThatOpensNoTunnelSaysWhy(t *testing.T) {
 		"no method":        {"socks5", "\x05\xff", true, cause.Refused, "no acceptable authentication methods"},
 		"wrong user":       {"socks5", "\x05\x02\x01\x01", true, cause.Refused, "authentication failed"},
 		"not allowed":      {"socks5", socksHello + "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", true, cause.Refused, "not allowed by ruleset"},
-		"unreachable":      {"socks5", socksHello + "\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00", true, cause.Refused, "host unreachable"},
+		"unreachable":      {"socks5", socksHello + "\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00", true, cause.Refused, "no tunnel: host unreachable"},
 		"SOCKS nothing":    {"socks5", "", false, cause.Reset, "unexpected EOF"},
 		"half a reply":     {"socks5", socksHello + "\x05\x00\x00\x01\x00", false, cause.Reset, "unexpected EOF"},
 	} {

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"feedmux/internal/regular"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 )
 
 var (
-	errTooLong  = fmt.Errorf("it printed more than %d KiB", maxSize>>10)
+	errTooLong  = fmt.Errorf("it printed more than %d KiB", regular.Small>>10)
 	errTooSlow  = fmt.Errorf("it did not end within %s", runTime)
 	errHeldOpen = errors.New("it ended, but left a program behind that keeps its output open")
 )
@@ -58,14 +60,14 @@ func run(ctx context.Context, argv []string, limit time.Duration) ([]byte, error
 	return nil, err
 }
 
-// bounded keeps maxSize bytes at most; more are an error.
+// bounded keeps regular.Small bytes at most; more are an error.
 type bounded struct {
 	full func() // called when there is more
 	text bytes.Buffer
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.text.Len()+len(p) > maxSize {
+	if b.text.Len()+len(p) > regular.Small {
 		b.full()
 		return 0, errTooLong
 	}

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"feedmux/internal/regular"
 )
 
 // commands are what this program does when it is called by its own tests, by the first argument.
@@ -114,8 +116,8 @@ func TestWhatACommandPrintsIsTheSecret(t *testing.T) {
 	if at := s.Expires(); !at.Equal(expires) {
 		t.Errorf("expires at %v, want %v", at, expires)
 	}
-	long := strings.Repeat("s", maxSize)
-	wantValue(t, New(Source{Command: command(t, "print", long[:maxSize/2]+long[:maxSize/4])}, Options{}), long[:maxSize*3/4])
+	long := strings.Repeat("s", regular.Small)
+	wantValue(t, New(Source{Command: command(t, "print", long[:regular.Small/2]+long[:regular.Small/4])}, Options{}), long[:regular.Small*3/4])
 	wantValue(t, New(Source{Command: command(t, "input")}, Options{}), "nothing to read")
 }
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"feedmux/internal/regular"
 )
 
 func TestWhatCommandsPrint(t *testing.T) {
@@ -43,7 +45,7 @@ func TestWhatCommandsPrint(t *testing.T) {
 		{printed: `{"token":1234}`, err: errNoToken},
 		{printed: `{"token":["swordfish"]}`, err: errNoToken},
 		{printed: `{"token":"swordfish"} swordfish`, err: errNoToken},
-		{printed: strings.Repeat(`{"token":`, maxSize/9), err: errNoToken},
+		{printed: strings.Repeat(`{"token":`, regular.Small/9), err: errNoToken},
 		{printed: `{"token":"swordfish","expires_at":"swordfish"}`, err: errNoExpires},
 		{printed: `{"token":"swordfish","expires_at":"1893553445"}`, err: errNoExpires},
 		{printed: `{"token":"swordfish","expires_at":"2030-01-02 03:04:05"}`, err: errNoExpires},

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"feedmux/internal/regular"
 )
 
 func write(t *testing.T, name, text string) {
@@ -100,7 +102,7 @@ var bad = map[string]struct {
 		func(err error) bool { return errors.Is(err, ErrEmpty) },
 	},
 	"too long": {
-		func(t *testing.T, file string) { write(t, file, strings.Repeat("secret", maxSize)) },
+		func(t *testing.T, file string) { write(t, file, strings.Repeat("secret", regular.Small)) },
 		func(err error) bool { return strings.HasSuffix(err.Error(), "is longer than 64 KiB") },
 	},
 	"a directory": {
@@ -172,7 +174,7 @@ func TestTheLastGoodValueCountsWhileTheSourceIsBad(t *testing.T) {
 
 func TestTheLongestSecretIsRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
-	long := strings.Repeat("s", maxSize)
+	long := strings.Repeat("s", regular.Small)
 	write(t, file, long)
 	wantValue(t, New(Source{File: file}, Options{}), long)
 }

@@ -3,16 +3,13 @@ package secret
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
-)
 
-// maxSize is more than any secret has: what is longer is the wrong file, or the wrong command.
-const maxSize = 64 << 10
+	"feedmux/internal/regular"
+)
 
 // ErrEmpty is the error of a source in which there is nothing but white space.
 var ErrEmpty = errors.New("there is nothing in it")
@@ -75,7 +72,7 @@ func (s Source) read() (string, error) {
 	var err error
 	name := s.File
 	if s.File != "" {
-		text, err = readFile(s.File)
+		text, err = regular.Read(s.File, regular.Small)
 	} else {
 		value, set := os.LookupEnv(s.Env)
 		if !set {
@@ -83,8 +80,8 @@ func (s Source) read() (string, error) {
 		}
 		name, text = s.Env, []byte(value)
 	}
-	if err == nil && len(text) > maxSize {
-		err = fmt.Errorf("%s is longer than %d KiB", name, maxSize>>10)
+	if err == nil && len(text) > regular.Small {
+		err = regular.TooLong(name, regular.Small)
 	}
 	value := strings.TrimSpace(string(text))
 	if err == nil && value == "" {
@@ -94,21 +91,4 @@ func (s Source) read() (string, error) {
 		return "", fmt.Errorf("reading a secret: %w", err)
 	}
 	return value, nil
-}
-
-// readFile reads one byte past maxSize at most. It never waits: a pipe in the place of a file is refused.
-func readFile(name string) ([]byte, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	return io.ReadAll(io.LimitReader(f, maxSize+1))
 }

@@ -28,6 +28,13 @@ func Command(failed func(error) error) *cobra.Command {
 	return c
 }
 
+// Where each of them listens by itself: they run side by side, and beside the daemon.
+const (
+	twitchListens   = "127.0.0.1:8423"
+	scaiWaveListens = "127.0.0.1:8424"
+	kiteListens     = "127.0.0.1:8425"
+)
+
 // serving is what all of them have in common.
 type serving struct {
 	listen  string
@@ -47,7 +54,7 @@ func (s *serving) run(c *cobra.Command, o *upstream.Options, name, path string, 
 	}
 	l, err := net.Listen("tcp", s.listen)
 	if err != nil {
-		return s.failed(err)
+		return s.failed(fmt.Errorf("--listen %s: %w", s.listen, err))
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s simulator at ws://%s%s (Ctrl-C ends it)\n", name, l.Addr(), path)
 	return s.failed(serve(c.Context(), l))

@@ -3,11 +3,14 @@ package simulators
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
+	"net"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -58,6 +61,41 @@ func TestExamplesAreGoodCommands(t *testing.T) {
 			if err := command(serving{failed: same}).ParseFlags(args); err != nil {
 				t.Errorf("%s: %v", text, err)
 			}
+		}
+	}
+}
+
+func TestAllOfThemRunSideBySide(t *testing.T) {
+	all, ports := Command(same).Commands(), make(map[string]string)
+	for _, c := range all {
+		address := c.Flags().Lookup("listen").DefValue
+		if other, taken := ports[address]; taken {
+			t.Errorf("%s and %s both listen on %s", other, c.Name(), address)
+		}
+		ports[address] = c.Name()
+		_, port, _ := strings.Cut(address, ":")
+		if found := regexp.MustCompile(`127\.0\.0\.1:(\d+)`).FindStringSubmatch(c.Long); found != nil && found[1] != port {
+			t.Errorf("the help of %s names the port %s, not %s", c.Name(), found[1], port)
+		}
+	}
+	if len(all) != 3 {
+		t.Errorf("%d simulators", len(all))
+	}
+}
+
+func TestAnAddressThatIsTakenIsNamedWithItsFlag(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, name := range []string{"twitch-pubsub", "kite", "scaiwave"} {
+		c := Command(same)
+		c.SilenceErrors, c.SilenceUsage = true, true
+		c.SetArgs([]string{name, "--listen", l.Addr().String()})
+		if err := c.ExecuteContext(t.Context()); !errors.Is(err, syscall.EADDRINUSE) ||
+			!strings.HasPrefix(err.Error(), "--listen "+l.Addr().String()+": ") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -49,7 +49,7 @@ switched off. Faults with -every need an open connection to happen.`,
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	serving.flags(f, "127.0.0.1:8423")
+	serving.flags(f, kiteListens)
 	kiteFlags(f, &o)
 	return c
 }

@@ -51,7 +51,7 @@ them; all others strike the stream, and those with -every need an open one to ha
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	serving.flags(f, "127.0.0.1:8424")
+	serving.flags(f, scaiWaveListens)
 	scaiWaveFlags(f, &o)
 	return c
 }

@@ -41,7 +41,7 @@ given a negative figure is switched off.`,
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	serving.flags(f, "127.0.0.1:8423")
+	serving.flags(f, twitchListens)
 	pubSubFlags(f, &o)
 	return c
 }

@@ -123,6 +123,53 @@ func TestAFileThatLosesOverHalfIsHeldAndSaidOnce(t *testing.T) {
 	}
 }
 
+func TestAReloadTakesWhatSomebodyWasToldOfAndNothingElse(t *testing.T) {
+	f := follow(t, "a", "b", "c", "d")
+	reload := func(what string, age time.Duration, want string, topics ...string) {
+		t.Helper()
+		f.write(age, topics...)
+		next, err := f.Reload(topics, time.Now())
+		if atRest := age > time.Second; err != nil && next != atRest {
+			t.Errorf("%s: that the next one may take it: %v", what, next)
+		}
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || f.Held() != err.Error()) {
+			t.Errorf("%s: %v; held %q", what, err, f.Held())
+		}
+	}
+	const half = "would lose 3 of its 4 topics"
+	reload("what counts", 0, "", "a", "b", "c", "d")
+	reload("less", time.Minute, "", "a", "b", "c")
+	reload("just written", 0, "at rest for 1s", "a", "b", "c")
+	reload("much less", time.Minute, half, "a")
+	reload("something else", time.Minute, half, "b")
+	reload("the same again", time.Minute, "", "b")
+	reload("it, just written", 0, "", "b")
+	reload("another, just written", 0, half, "c")
+	reload("once more", 0, half, "c")
+	if n := strings.Count(f.log.String(), "level=ERROR"); n != 1 {
+		t.Errorf("%d errors in the log:\n%s", n, f.log.String())
+	}
+	f.write(time.Minute, "c")
+	f.look()
+	reload("a look has told", time.Minute, "", "c")
+	f.Taken()
+	reload("that was taken", time.Minute, half, "c")
+	f.fails = errors.New("no")
+	f.write(time.Minute, "a", "b", "c")
+	f.look()
+	reload("it cannot be used, and is less now", time.Minute, half, "a")
+}
+
+// What a reload read may be older than what the file says.
+func TestAFileThatIsWrittenWhileAReloadReadsItIsNotAtRest(t *testing.T) {
+	f := follow(t, "a", "b", "c", "d")
+	since := time.Now().Add(-time.Minute)
+	f.write(10*time.Second, "a", "b", "c")
+	if _, err := f.Reload([]string{"a", "b", "c"}, since); err == nil {
+		t.Error("it was taken")
+	}
+}
+
 func TestAFileThatCannotBeUsedChangesNothing(t *testing.T) {
 	f := follow(t, "a", "b")
 	if err := os.Remove(f.file); err != nil {
@@ -141,6 +188,7 @@ func TestAFileThatCannotBeUsedChangesNothing(t *testing.T) {
 		t.Errorf("held: %q", f.Held())
 	}
 	f.fails = nil
+	f.write(2*time.Minute, "a", "b", "c")
 	f.look()
 	f.want("good again", "a", "b", "c")
 }

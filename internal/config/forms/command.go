@@ -34,6 +34,9 @@ func Command(p *[]string) strict.Kind {
 				d.Value(marks.Index(at, i), e, strict.Field{Kind: strict.Text(&s, right)})
 				argv = append(argv, s)
 			}
+			if len(argv) > 0 && strings.Contains(argv[0], "/") {
+				argv[0] = d.Program(argv[0])
+			}
 			*p = argv
 		},
 	}

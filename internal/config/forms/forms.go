@@ -4,6 +4,7 @@ package forms
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -58,12 +59,9 @@ func NATS(s string) string {
 	return ""
 }
 
-// fromEnvironment is the proxy that the environment names.
-const fromEnvironment = "env"
-
 // Proxy is where connections go through, or "" for nowhere.
 func Proxy(s string) string {
-	if s == "" || s == fromEnvironment {
+	if s == "" || s == proxy.Environment {
 		return ""
 	}
 	if !strings.Contains(s, "://") {
@@ -73,6 +71,27 @@ func Proxy(s string) string {
 		return "cannot be used: " + err.Error()
 	}
 	return ""
+}
+
+// Way says what is wrong with the proxy that the environment names for an upstream, where a feed's proxy is that; "": nothing.
+func Way(via, upstream string, env func(name string) (string, bool)) string {
+	if via != proxy.Environment || upstream == "" {
+		return ""
+	}
+	_, _, err := proxy.Of(via, upstream, func(name string) string {
+		value, _ := env(name)
+		return value
+	})
+	if err != nil { // it quotes nothing of the variable
+		return "cannot be used: " + err.Error()
+	}
+	return ""
+}
+
+// IsPlain says that there is no TLS to an upstream.
+func IsPlain(upstream string) bool {
+	u, err := url.Parse(upstream)
+	return err == nil && u.Scheme == "ws"
 }
 
 // LocalAddress is an address to dial from; "" is any.
@@ -100,7 +119,7 @@ func LocalAddress(p *netip.Addr) strict.Kind {
 	return strict.Kind{Show: show, Decode: func(d *strict.Decoder, at string, v any) {
 		parse.Decode(d, at, v)
 		if addr, err := netip.ParseAddr(text); err == nil {
-			*p = addr
+			*p = addr.Unmap()
 		}
 	}}
 }
@@ -127,17 +146,44 @@ func hasHost(u *url.URL) bool {
 	return err == nil && u.Hostname() != ""
 }
 
-// Listen is host:port, or "" for none.
-func Listen(s string) string {
-	if s == "" {
+// Listen is for host:port, as in the example, or "" for none.
+func Listen(example string) func(string) string {
+	return func(s string) string {
+		if s == "" {
+			return ""
+		}
+		_, port, err := net.SplitHostPort(s)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		if err != nil {
+			return fmt.Sprintf(`must be host:port, such as %q, or "" for none`, example)
+		}
 		return ""
 	}
-	_, port, err := net.SplitHostPort(s)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
+}
+
+// Meet says that nobody can listen at two addresses together, of which both are of the form of Listen.
+func Meet(a, b string) bool {
+	hostA, portA, _ := net.SplitHostPort(a)
+	hostB, portB, _ := net.SplitHostPort(b)
+	numberA, _ := strconv.ParseUint(portA, 10, 16)
+	numberB, _ := strconv.ParseUint(portB, 10, 16)
+	hostA, hostB = listened(hostA), listened(hostB)
+	return numberA == numberB && numberA != 0 && (hostA == "" || hostB == "" || hostA == hostB)
+}
+
+// listened is the one spelling of a host to listen at; "" is every address of the machine.
+func listened(host string) string {
+	if host = strings.ToLower(host); host == "localhost" {
+		return "127.0.0.1"
 	}
-	if err != nil {
-		return `must be host:port, such as "127.0.0.1:4222", or "" for none`
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return host
+	case addr.IsUnspecified():
+		return ""
 	}
-	return ""
+	return addr.Unmap().String()
 }

@@ -25,7 +25,7 @@ type Decoder struct {
 	root     []Field
 	lines    map[string]int    // of every path in the file
 	written  map[string]string // strings that held a ${…}, by path, as they are in the file
-	problems Problems
+	problems collection
 }
 
 // New makes a Decoder for the file at path, which is not opened. env looks up environment variables.
@@ -34,7 +34,7 @@ func New(path string, env func(name string) (string, bool)) *Decoder {
 }
 
 // Decode decodes data, the content of the file, into what the fields of its root table say. It is false where data is
-// no TOML: then this is the only problem.
+// no TOML: then this is the only problem, beside tables with a wrong name, which are perhaps why.
 func (d *Decoder) Decode(data []byte, root []Field) bool {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	tree := map[string]any{}
@@ -45,6 +45,7 @@ func (d *Decoder) Decode(data []byte, root []Field) bool {
 			line, err = max(parse.Position.Line, 1), errors.New(parse.Message)
 		}
 		d.syntax(line, err)
+		d.misspelled(data, root)
 		return false
 	}
 	lines, twice, badLine, err := marks.Lines(data)
@@ -74,13 +75,39 @@ func (d *Decoder) syntax(line int, err error) {
 	d.ReportAt(Place{File: d.file, Line: line}, "%s", text)
 }
 
-// Err is all that is wrong, as Problems in the order of reading, or nil.
+// misspelled reports the unknown keys of the root of a file that the decoder refuses: [[feeds]] with a [feed.auth] below each is
+// an error in the second [feed.auth].
+func (d *Decoder) misspelled(data []byte, root []Field) {
+	lines, _, _, err := marks.Lines(data)
+	if err != nil {
+		return
+	}
+	d.lines, d.root = lines, root
+	told := map[string]bool{}
+	for _, path := range slices.Sorted(maps.Keys(lines)) {
+		name := top(path)
+		known := slices.ContainsFunc(root, func(f Field) bool { return f.Name == name })
+		if !known && !told[name] && !strings.HasPrefix(name, `"`) {
+			told[name] = true
+			d.unknown("", name, root)
+		}
+	}
+}
+
+// unknown reports a key that is not among the fields of the table at the path at.
+func (d *Decoder) unknown(at, name string, fields []Field) {
+	d.Report(marks.Join(at, name), "unknown key%s", suggest(at, name, fields, d.root))
+}
+
+// Err is all that is wrong, as Problems in the order of reading, or nil. Of a file with a great many problems it has the first
+// that were told, and how many more there are.
 func (d *Decoder) Err() error {
-	if len(d.problems) == 0 {
+	all := d.problems.all()
+	if len(all) == 0 {
 		return nil
 	}
-	d.problems.sortFrom(d.file)
-	return d.problems
+	all.sortFrom(d.file)
+	return all
 }
 
 // Field is one key that a table may have.
@@ -112,7 +139,7 @@ func (d *Decoder) Table(at string, tree map[string]any, fields []Field) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		if !slices.ContainsFunc(fields, func(f Field) bool { return f.Name == name }) {
-			d.Report(marks.Join(at, name), "unknown key%s", suggest(at, name, fields, d.root))
+			d.unknown(at, name, fields)
 		}
 	}
 }
@@ -144,7 +171,11 @@ func (d *Decoder) Report(key, format string, args ...any) {
 
 // ReportAt tells a problem at a place that is known.
 func (d *Decoder) ReportAt(at Place, format string, args ...any) {
-	d.problems = append(d.problems, Problem{at, fmt.Sprintf(format, args...)})
+	most := mostOfNamed
+	if at.File == d.file {
+		most = mostOfMain
+	}
+	d.problems.add(at, most, func() string { return fmt.Sprintf(format, args...) })
 }
 
 // WrongType tells that the value at the path at, v, is not what is wanted, as "a string".
@@ -166,22 +197,19 @@ func (d *Decoder) PlaceOf(key string) Place {
 
 // Clean says that nothing is wrong so far with a key that begins with one of the paths.
 func (d *Decoder) Clean(paths ...string) bool {
-	return !slices.ContainsFunc(d.problems, func(p Problem) bool {
-		return slices.ContainsFunc(paths, func(path string) bool { return strings.HasPrefix(p.Key, path) })
-	})
+	for key := range d.problems.keys {
+		if slices.ContainsFunc(paths, func(path string) bool { return strings.HasPrefix(key, path) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // Told is the keys that something is wrong with.
 type Told []string
 
 // Told is those of which something was reported so far.
-func (d *Decoder) Told() Told {
-	keys := make(Told, len(d.problems))
-	for i, p := range d.problems {
-		keys[i] = p.Key
-	}
-	return keys
-}
+func (d *Decoder) Told() Told { return slices.Collect(maps.Keys(d.problems.keys)) }
 
 // Concern says that something is wrong with key, with a part of it, or with what it is a part of.
 func (t Told) Concern(key string) bool {

@@ -10,6 +10,8 @@
 //	kinds.go     kinds of values: how each is read, and how it is shown
 //	files.go     those that are names of files
 //	origin.go    where a value came from
+//	problem.go   what is wrong, for people
+//	collect.go   how much of it is kept where a file is nothing but wrong
 //	redact.go    URLs without their secrets
 //	suggest.go   did you mean …?
 //

@@ -36,8 +36,6 @@ func Text(p *string, wrong func(string) string) Kind {
 	}}
 }
 
-func anything(string) string { return "" }
-
 // NonEmpty is for strings that must not be empty.
 func NonEmpty(s string) string {
 	if s == "" {
@@ -123,13 +121,24 @@ func Duration(p *time.Duration, least, most time.Duration) Kind {
 		}
 		x, err := time.ParseDuration(s)
 		if err != nil {
-			d.Report(at, `%s must be a duration, such as "45s" or "1m30s"`, d.Quote(at, s))
+			d.Report(at, `%s must be a duration, such as "45s" or "1m30s"%s`, d.Quote(at, s), largest(s))
 			return
 		}
 		if within(d, at, x, least, most, "", FormatDuration) {
 			*p = x
 		}
 	}}
+}
+
+// days matches what some take for a duration.
+var days = regexp.MustCompile(`^[0-9.]+ *[dwDW]`)
+
+// largest says what to write instead of days or weeks.
+func largest(s string) string {
+	if days.MatchString(s) {
+		return "; hours are the largest unit"
+	}
+	return ""
 }
 
 // DurationOrNever is duration, or zero for never.
@@ -179,7 +188,7 @@ func Rate(n *int, per *time.Duration) Kind {
 		window, err2 := time.ParseDuration(after)
 		switch {
 		case err1 != nil || err2 != nil:
-			d.Report(at, `%s must be a rate, such as "1/2s": one in any two seconds`, d.Quote(at, s))
+			d.Report(at, `%s must be a rate, such as "1/2s": one in any two seconds%s`, d.Quote(at, s), largest(after))
 		case count < 1 || count > mostN || window < leastPer || window > mostPer:
 			d.Report(at, "%s must be 1 to %d in a time of %s to %s",
 				d.Quote(at, s), mostN, FormatDuration(leastPer), FormatDuration(mostPer))

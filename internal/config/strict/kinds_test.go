@@ -29,7 +29,7 @@ func TestRatesAndSizesAreWrittenAsTheyAreRead(t *testing.T) {
 		var per time.Duration
 		d := &Decoder{}
 		Rate(&n, &per).Decode(d, "", s)
-		if got := fmt.Sprintf("%d/%s", n, FormatDuration(per)); got != s || d.problems != nil {
+		if got := fmt.Sprintf("%d/%s", n, FormatDuration(per)); got != s || d.Err() != nil {
 			t.Errorf("%s becomes %s", s, got)
 		}
 	}

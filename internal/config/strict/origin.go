@@ -41,6 +41,6 @@ func (d *Decoder) Expanded(key string) bool {
 // Again is a Decoder of the same file, of which nothing is wrong yet: for checks that are made later.
 func (d *Decoder) Again() *Decoder {
 	again := *d
-	again.problems = nil
+	again.problems = collection{}
 	return &again
 }

@@ -9,7 +9,7 @@ import (
 // Place is where something stands: in a File, or else Key alone says it.
 type Place struct {
 	File string
-	Line int    // from 1; 0 without a file
+	Line int    // from 1; 0: the whole file, or there is none
 	Key  string // path of the key, as in feed[0].limits.connections; "" for a mistake in the syntax
 }
 
@@ -17,6 +17,8 @@ func (p Place) String() string {
 	switch {
 	case p.File == "":
 		return p.Key
+	case p.Line == 0:
+		return p.File
 	case p.Key == "":
 		return fmt.Sprintf("%s:%d", p.File, p.Line)
 	}
@@ -27,13 +29,23 @@ func (p Place) String() string {
 type Problem struct {
 	Place
 	Message string
+	More    int // problems that are not shown, of which this is the sum; 0: it is one itself
 }
 
 func (p Problem) String() string { return p.Place.String() + ": " + p.Message }
 
 // Problems are all that is wrong with a configuration, in the order of its lines, the files that it names last. As an
-// error they are one line each.
+// error they are one line each. Of each file they are a hundred at most, and of one that the configuration names twenty: it
+// is then more often a wrong file than one with so many mistakes.
 type Problems []Problem
+
+// Count is how many there are, with those that are not shown.
+func (ps Problems) Count() (n int) {
+	for _, p := range ps {
+		n += max(1, p.More)
+	}
+	return n
+}
 
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
@@ -54,6 +66,6 @@ func (ps Problems) sortFrom(main string) {
 		if a.File != b.File {
 			return a.File == main || (b.File != main && a.File < b.File)
 		}
-		return a.Line < b.Line
+		return a.More == 0 && (b.More != 0 || a.Line < b.Line)
 	})
 }

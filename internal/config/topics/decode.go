@@ -75,7 +75,7 @@ func one(t *Topic, own []string) strict.DecodeFunc {
 			for _, name := range slices.Sorted(maps.Keys(v)) {
 				if slices.ContainsFunc(fields, func(f strict.Field) bool { return f.Name == name }) {
 					known[name] = v[name]
-				} else {
+				} else if !slices.Contains(own, AnyKey) {
 					d.Report(marks.Join(at, name), "unknown key; a topic has %s", enumerate(fields))
 				}
 			}

@@ -3,6 +3,7 @@ package topics
 import (
 	"math"
 	"reflect"
+	"slices"
 
 	"feedmux/internal/config/strict"
 )
@@ -34,6 +35,7 @@ func Merge(label func(Topic) string, lists ...[]Topic) (merged []Topic, clashes 
 		n += len(list)
 	}
 	first := make(map[spelling]int, n)
+	merged = slices.Grow(merged, n)
 	for _, list := range lists {
 		for _, t := range list {
 			s := spelling{name: t.Name}
@@ -59,6 +61,9 @@ func Merge(label func(Topic) string, lists ...[]Topic) (merged []Topic, clashes 
 	}
 	return merged, clashes
 }
+
+// AnyKey stands for all keys that a topic of a protocol may have, where it is not known which these are.
+const AnyKey = "*"
 
 // Fields are the keys of a topic that is written as a table, those of its protocol last.
 func Fields(t *Topic, own []string) []strict.Field {

@@ -2,6 +2,7 @@ package local
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -56,6 +57,38 @@ func TestTheFirstPlaceThatAnswersIsTaken(t *testing.T) {
 		t.Fatal("nobody is there, and it answers")
 	}
 	contains(t, err.Error(), "feedmux does not run here", filepath.Join(dir, Name)+" or ", s.path, "--socket")
+}
+
+func TestWhatCanBeNoSocketIsSaidToBeNone(t *testing.T) {
+	dir := shortDir(t)
+	plain, long := filepath.Join(dir, "plain"), filepath.Join(dir, strings.Repeat("d", 200))
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		plain: plain + " is no socket",
+		dir:   dir + " is no socket",
+		long:  fmt.Sprintf("%s is %d bytes long, and a socket's path may have %d", long, len(long), maxPath),
+	} {
+		_, err := NewClient(path, os.Getenv).Topics(t.Context(), "twitch")
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), path) != 1 {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+	// Neither keeps the places after it from being looked at.
+	s := serve(t, &fake{})
+	if err := os.WriteFile(filepath.Join(dir, Name), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"RUNTIME_DIRECTORY": dir, "STATE_DIRECTORY": long, "XDG_STATE_HOME": "/nowhere", "HOME": "/nowhere"}
+	_, err := NewClient("", func(name string) string { return env[name] }).Topics(t.Context(), "twitch")
+	if err == nil || !strings.HasPrefix(err.Error(), filepath.Join(dir, Name)+" is no socket") {
+		t.Errorf("%v", err)
+	}
+	env["STATE_DIRECTORY"] = filepath.Dir(s.path)
+	if _, err := NewClient("", func(name string) string { return env[name] }).Topics(t.Context(), "twitch"); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestASocketThatOneMayNotUseIsSaidToBe(t *testing.T) {

@@ -97,9 +97,20 @@ type ChangeResult struct {
 	Removed   []string `json:"removed,omitempty"`
 	Changed   []string `json:"changed,omitempty"` // priority or options
 	Unchanged []string `json:"unchanged,omitempty"`
-	Wanted    int      `json:"wanted"`   // topics of the feed, wherever they come from
-	Unplaced  int      `json:"unplaced"` // of those: without a place
-	Capacity  int      `json:"capacity"`
+	NotWanted []string `json:"not_wanted,omitempty"` // of Unchanged, after Remove: nobody wants them, be it because they are misspelt
+
+	// Stay are those of Removed that are wanted all the same: a file lists them.
+	Stay []ListedTopic `json:"stay,omitempty"`
+
+	Wanted   int `json:"wanted"`   // topics of the feed, wherever they come from
+	Unplaced int `json:"unplaced"` // of those: without a place
+	Capacity int `json:"capacity"`
+}
+
+// ListedTopic is a topic that a file lists.
+type ListedTopic struct {
+	Topic string `json:"topic"`
+	Where string `json:"where"` // config.toml:12
 }
 
 // ReloadResult says what became of a reload.
@@ -108,6 +119,7 @@ type ReloadResult struct {
 	NextLife []ChangeLine `json:"next_life,omitempty"` // counts for connections that are dialled from now on
 	Restart  []ChangeLine `json:"restart,omitempty"`   // counts after a restart
 	Held     []HeldFile   `json:"held,omitempty"`      // topics files that were held back, and are taken now
+	Warnings []string     `json:"warnings,omitempty"`  // in sentences: files of topics that were not taken, secrets that cannot be had
 	Problems []string     `json:"problems,omitempty"`  // why nothing was changed, each with its file, line and key
 }
 

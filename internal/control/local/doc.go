@@ -12,5 +12,6 @@
 //	GET  /api/status, …            what package control answers
 //
 // A request that makes no sense changes nothing, and its answer names the field: {"error": "…", "field": "topics[2]"}.
-// Requests are bounded in size, depth, number and time. The daemon hears who asked for a change, and logs it.
+// Requests are bounded in size, depth, number and time, and changes are made one after another. The daemon hears who asked
+// for a change, and logs it.
 package local

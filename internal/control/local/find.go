@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,26 +50,45 @@ func places(explicit string, getenv func(string) string) []string {
 // connect opens a connection to the first of the places where a daemon answers. Its error says what to do.
 func connect(ctx context.Context, paths []string) (net.Conn, error) {
 	var dialer net.Dialer
-	var denied string
+	var denied, other string
 	for _, path := range paths {
+		if len(path) > maxPath { // no daemon can be there
+			if len(paths) == 1 {
+				return nil, tooLong(path)
+			}
+			continue
+		}
+		if info, err := os.Stat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
+			other = cmp.Or(other, path)
+			continue
+		}
 		conn, err := dialer.DialContext(ctx, "unix", path)
 		switch {
 		case err == nil:
 			return conn, nil
 		case errors.Is(err, fs.ErrPermission):
-			if denied == "" {
-				denied = path
-			}
+			denied = cmp.Or(denied, path)
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ECONNREFUSED):
 		default:
+			if about := (*net.OpError)(nil); errors.As(err, &about) {
+				err = about.Err // else it would name the path again
+			}
 			return nil, fmt.Errorf("connecting to %s: %w", path, err)
 		}
 	}
 	if denied != "" {
 		return nil, fmt.Errorf("permission denied: %s", whose(denied))
 	}
+	if other != "" {
+		return nil, fmt.Errorf("%s is no socket: the daemon's is %s, in its runtime directory or its state directory", other, Name)
+	}
 	return nil, fmt.Errorf("feedmux does not run here: nobody answers at %s\n"+
 		"Start it with \"feedmux run\", or say where its socket is with --socket FILE", strings.Join(paths, " or "))
+}
+
+// tooLong says that the system can have no socket at path.
+func tooLong(path string) error {
+	return fmt.Errorf("%s is %d bytes long, and a socket's path may have %d", path, len(path), maxPath)
 }
 
 // whose says who may use a socket that we may not. Where it cannot be seen, its folder tells.

@@ -45,13 +45,22 @@ func TestARequestThatMakesNoSenseIsRefusedWithItsPlace(t *testing.T) {
 		{`{"topics": ["a"]} {"topics": ["b"]}`, 400, "", "at byte 19"},
 		{`{"topics": ["a"],}`, 400, "", "no JSON"},
 		{"{\"topics\": [\"a\xff\"]}", 400, "", "UTF-8"},
-		{`{"topics": ` + deep + `}`, 400, "topics[0][0][0][0][0][0][0]", "levels deep"},
+		{`{"topics": ` + deep + `}`, 400, "topics[0]", "must be a string"},
+		{`{"topics": null}`, 400, "topics", "must be a list"},
+		{`{"topics": [{"topic": "a", "x": ` + deep + `}]}`, 400, "topics[0].x[0][0][0][0][0]", "levels deep"},
+		{`{"topics": ["a", {"topic": "b", "x": [1, {"y": null}]}]}`, 400, "topics[1].x[1].y", "null"},
+		{`{"topics": [{"topic": "b", "x": [` + strings.Repeat(`"",`, 97) + `""]}]}`, 200, "", ""},
+		{`{"topics": [{"topic": "b", "x": [` + strings.Repeat(`"",`, 98) + `""]}]}`, 400, "topics[0].x[98]", "100 values"},
 		{strings.Repeat(`[`, 100_000), 400, "", "no JSON"},
 		{`{"topics": ["` + strings.Repeat("x", 1<<20) + `"]}`, 413, "", "longer than 1048576 bytes"},
 		{`{"topics": ["from.file"]}`, 409, "topics", "from topics.txt:12: remove it there"},
 		{`{"topics": ["disk.full"]}`, 500, "", "no space left"},
 	} {
 		code, header, body := s.raw(t, post(add, c.body))
+		if c.code == http.StatusOK && code == http.StatusOK {
+			s.did = nil
+			continue
+		}
 		var r refusal
 		if err := json.Unmarshal([]byte(body), &r); err != nil || header.Get("Content-Type") != "application/json" {
 			t.Fatalf("%.80s: the answer is no JSON: %s", c.body, body)
@@ -85,9 +94,9 @@ func TestAWrongRequestIsRefused(t *testing.T) {
 		{"DELETE /v1/topics/twitch HTTP/1.1\r\nHost: x\r\n\r\n", 405, "use GET"},
 		{"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 0, ""},
 		{post("/v1/topics/twitch/drop", body), 404, "add, remove and set"},
-		{post("/v1/topics/kite/add", body), 404, `none called \"kite\"`},
-		{get("/v1/topics/kite"), 404, `none called \"kite\"`},
-		{get("/v1/tail/kite"), 404, `none called \"kite\"`},
+		{post("/v1/topics/kite/add", body), 404, `there is no feed \"kite\"; there is twitch`},
+		{get("/v1/topics/kite"), 404, `there is no feed \"kite\"; there is twitch`},
+		{get("/v1/tail/kite"), 404, `there is no feed \"kite\"; there is twitch`},
 		{get("/v1/nothing"), 404, "no such request"},
 		{get("/v1/topics/twitch?priority=1"), 400, "no parameters"},
 		{get("/v1/tail/twitch?topics=a"), 400, "there is topic"},
@@ -225,10 +234,7 @@ func FuzzTheBodyOfAChange(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		tree, err := parse(body)
-		if err == nil {
-			_, err = topicsIn(tree)
-		}
+		_, err := topicsIn(body)
 		if known := (*Error)(nil); err != nil && (!asError(err, &known) || known.Text == "") {
 			t.Errorf("%q: %v", body, err)
 		}

@@ -45,7 +45,7 @@ func (f *fake) note(who, format string, args ...any) {
 
 func (f *fake) known(feed string) error {
 	if feed != "twitch" {
-		return &Error{NotFound, "feed", fmt.Sprintf("there is none called %q", feed)}
+		return NoFeed(feed, []string{"twitch"})
 	}
 	return nil
 }
@@ -142,6 +142,12 @@ type served struct {
 // serve runs a daemon's socket until the test ends.
 func serve(t *testing.T, f *fake) *served {
 	t.Helper()
+	return serveDaemon(t, f, f)
+}
+
+// serveDaemon is serve with d in place of the fake that it is made of.
+func serveDaemon(t *testing.T, f *fake, d Daemon) *served {
+	t.Helper()
 	s, err := Listen(shortDir(t))
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +158,7 @@ func serve(t *testing.T, f *fake) *served {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- s.Serve(ctx, Options{
-			Daemon: f,
+			Daemon: d,
 			Status: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", r.Host, r.URL) }),
 			Log:    slog.New(slog.NewTextHandler(log, nil)),
 		})

@@ -41,8 +41,7 @@ type Options struct {
 func Listen(dir string) (*Socket, error) {
 	path := filepath.Join(dir, Name)
 	if len(path) > maxPath {
-		return nil, fmt.Errorf("control socket: %s is %d bytes long, and a socket's path may have %d: set RUNTIME_DIRECTORY to a shorter one",
-			path, len(path), maxPath)
+		return nil, fmt.Errorf("control socket: %w: set RUNTIME_DIRECTORY to a shorter one", tooLong(path))
 	}
 	if err := sweep(path); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)

@@ -51,7 +51,11 @@ func lineOf(e tap.Event) Line {
 
 // tail sends events until the reader leaves or is too slow, or the daemon ends.
 func (h *handler) tail(w http.ResponseWriter, r *http.Request) {
-	leave, err := enter(w, r, http.MethodGet, h.tails)
+	if err := only(w, r, http.MethodGet); err != nil {
+		writeError(w, err)
+		return
+	}
+	leave, err := enter(w, h.tails)
 	if err != nil {
 		writeError(w, err)
 		return

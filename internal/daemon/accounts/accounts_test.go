@@ -55,3 +55,42 @@ func TestOtherFiguresOfAnAccountNeedARestart(t *testing.T) {
 		t.Error("which account there is")
 	}
 }
+
+// What Without and Take say of feeds that come later is what Share then does.
+func TestWhetherFeedsWillHaveAShareIsKnownBefore(t *testing.T) {
+	other := options(10)
+	other.Name = "other"
+	for what, test := range map[string]struct {
+		coming int
+		of     account.Options
+		again  int
+		words  string
+	}{
+		"the share of one that goes":        {6, options(10), 0, ""},
+		"what is left beside it":            {4, options(10), 0, ""},
+		"more than what is left":            {5, options(10), 0, "no 5 connections"},
+		"the same share twice":              {6, options(10), 6, "no 6 connections"},
+		"other figures":                     {6, options(9), 0, "other figures"},
+		"an account that nobody has joined": {10, other, 0, ""},
+		"too much of it":                    {10, other, 1, "no 1 connections"},
+	} {
+		all := make(All)
+		a, err := all.Share("a", 6, options(10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func(take func(int, account.Options) error) error {
+			err := take(test.coming, test.of)
+			if err == nil && test.again > 0 {
+				err = take(test.again, test.of)
+			}
+			return err
+		}
+		before := ask(all.Without([]*account.Share{a}).Take)
+		all.Part(a)
+		after := ask(func(n int, o account.Options) error { _, err := all.Share("b", n, o); return err })
+		if (before == nil) != (after == nil) || (before == nil) != (test.words == "") || before != nil && !strings.Contains(before.Error(), test.words) {
+			t.Errorf("%s: %v before, %v then", what, before, after)
+		}
+	}
+}

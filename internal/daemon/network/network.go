@@ -14,6 +14,7 @@ import (
 	"feedmux/internal/config"
 	"feedmux/internal/conn"
 	"feedmux/internal/proxy"
+	"feedmux/internal/regular"
 )
 
 // TLS is how f's upstream is verified; nil: as the system does. The file of authorities is read now.
@@ -23,7 +24,7 @@ func TLS(f *config.Feed) (*tls.Config, error) {
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.TLS.ServerName}
 	if f.TLS.CAFile != "" {
-		pem, err := os.ReadFile(f.TLS.CAFile)
+		pem, err := regular.Read(f.TLS.CAFile, regular.Large)
 		if err != nil {
 			return nil, fmt.Errorf("reading the authorities of the upstream: %w", err)
 		}
@@ -37,18 +38,11 @@ func TLS(f *config.Feed) (*tls.Config, error) {
 
 // Proxy is what f's upstream is dialled through; nil: nothing.
 func Proxy(f *config.Feed) (*proxy.Proxy, error) {
-	switch f.Proxy {
-	case "":
-		return nil, nil
-	case proxyFromEnvironment:
-		p, found, err := proxy.FromEnvironment(f.URL, os.Getenv)
-		if err != nil || !found {
-			return nil, err
-		}
-		return &p, nil
+	p, found, err := proxy.Of(f.Proxy, f.URL, os.Getenv)
+	if err != nil || !found {
+		return nil, err
 	}
-	p, err := proxy.Parse(f.Proxy)
-	return &p, err
+	return &p, nil
 }
 
 // Transport is how a feed's upstream is asked over HTTP: by the way that its connections take.
@@ -73,9 +67,6 @@ func Transport(f *config.Feed, s conn.Settings) *http.Transport {
 		IdleConnTimeout:     time.Minute,
 	}
 }
-
-// proxyFromEnvironment is a feed's proxy where the environment says which it is.
-const proxyFromEnvironment = "env"
 
 // Way is an http.RoundTripper that may be replaced while it is used. The zero Way leads nowhere before Use.
 type Way struct {

@@ -124,7 +124,7 @@ func (p *Protocol) token(ctx context.Context) (string, error) {
 		return "", errors.New("the token is empty")
 	}
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", errors.New("the token is none: it is not one word of printable ASCII")
+		return "", errors.New("what was read is no token: that is one word of printable ASCII")
 	}
 	return token, nil
 }

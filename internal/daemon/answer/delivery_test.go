@@ -1,4 +1,4 @@
-package daemon
+package answer
 
 import (
 	"encoding/json"
@@ -23,7 +23,7 @@ func TestEveryFigureOfTheSinkIsShown(t *testing.T) {
 		}},
 		Notices: notices.Stats{Waiting: 8, Sent: 9, Dropped: 10},
 	}
-	got, err := json.Marshal(deliveryOf(s, 11))
+	got, err := json.Marshal(Delivery(s, 11))
 	if err != nil {
 		t.Fatal(err)
 	}

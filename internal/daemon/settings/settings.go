@@ -1,22 +1,21 @@
-package daemon
+// Package settings is what a feed's configuration says, in the words of those who need it: its pool and its account.
+package settings
 
 import (
 	"fmt"
-	"log/slog"
 
 	"feedmux/internal/account"
 	"feedmux/internal/config"
 	"feedmux/internal/conn"
 	"feedmux/internal/daemon/network"
 	"feedmux/internal/protocol"
-	"feedmux/internal/secret"
 	"feedmux/limiter"
 	"feedmux/pool"
 	"feedmux/shard"
 )
 
-// settingsOf is what may change of f's pool while it runs. The files that it names are read now.
-func settingsOf(f *config.Feed, limits protocol.Limits) (pool.Settings, error) {
+// Of is what may change of f's pool while it runs. The files that it names are read now.
+func Of(f *config.Feed, limits protocol.Limits) (pool.Settings, error) {
 	placement, err := Placement(f)
 	if err != nil {
 		return pool.Settings{}, err
@@ -65,7 +64,8 @@ func Placement(f *config.Feed) (shard.Placement, error) {
 	return 0, fmt.Errorf("feed %s: placement %q is not known", f.Name, f.Placement)
 }
 
-func overflowOf(f *config.Feed) (pool.Overflow, error) {
+// Overflow is a feed's.
+func Overflow(f *config.Feed) (pool.Overflow, error) {
 	switch f.Overflow {
 	case "park":
 		return pool.Park, nil
@@ -81,8 +81,8 @@ func backoffOf(f *config.Feed, limits protocol.Limits) limiter.Backoff {
 	return limiter.Backoff{Base: f.Backoff.Base, Max: f.Backoff.Max, Settle: f.Backoff.Settle, AtOnce: limits.RetryAtOnce}
 }
 
-// accountOf is what f's upstream counts together with others, as far as the configuration says it.
-func accountOf(f *config.Feed) account.Options {
+// Account is what f's upstream counts together with others, as far as the configuration says it.
+func Account(f *config.Feed) account.Options {
 	o := account.Options{
 		Name: f.Account, Connections: f.Limits.Connections,
 		Dials: Window(f.Dial.Rate), InFlight: f.Dial.InFlight, Hold: f.Limits.Hold,
@@ -91,23 +91,4 @@ func accountOf(f *config.Feed) account.Options {
 		o.Connections = f.Shared.Connections
 	}
 	return o
-}
-
-// SecretSource is where a feed's secret is.
-func SecretSource(f *config.Feed) secret.Source {
-	return secret.Source{File: f.Auth.File, Env: f.Auth.Env, Command: f.Auth.Command}
-}
-
-// secretOf is the secret of a feed; nil where none is configured. That it cannot be had is a line in the log, once for
-// each reason.
-func secretOf(f *config.Feed, log *slog.Logger) *secret.Secret {
-	if !f.Auth.IsSet() {
-		return nil
-	}
-	return secret.New(SecretSource(f), secret.Options{
-		RefreshBefore: f.Auth.RefreshBefore, Seed: seed(),
-		Log: func(err error) {
-			log.Warn("the secret cannot be had: going on with the last one, or without", "feed", f.Name, "error", err)
-		},
-	})
 }
