@@ -40,19 +40,23 @@ log, status and notices, and goes on trying. A bad configuration is exit code 78
 			if err != nil {
 				return failed(err)
 			}
+			whole, err := filepath.Abs(path)
+			if err != nil {
+				return failed(fmt.Errorf("finding %s: %w", path, err))
+			}
 			dir, err := stateDir()
 			if err != nil {
 				return failed(err)
 			}
 			log, level := newLogger(c.ErrOrStderr(), cfg.Log)
 			d, err := newDaemon(daemon.Options{
-				Config: cfg, Dir: dir, RuntimeDir: os.Getenv("RUNTIME_DIRECTORY"), Log: log, Level: level,
+				Config: cfg, Path: whole, Dir: dir, RuntimeDir: os.Getenv("RUNTIME_DIRECTORY"), Log: log, Level: level,
 				Load: func() (*config.Config, error) { return loadConfigAgain(path) },
 			})
 			if err != nil {
 				return failed(err)
 			}
-			d.Log.Info("starting", "version", version(), "config", path)
+			d.Log.Info("starting", "version", version(), "config", whole)
 			sayPlan(d)
 			ctx, stop := context.WithCancel(c.Context())
 			var beside sync.WaitGroup
@@ -89,7 +93,7 @@ func sayPlan(d *daemon.Daemon) {
 	default:
 		d.Log.Info("embedded NATS", "listen", d.NATSAddr())
 	}
-	plans, err := planOf(d.Config)
+	plans, err := planOf(d.Counting())
 	if err != nil {
 		return // the pools say what is wrong
 	}

@@ -129,7 +129,7 @@ func newHistory(o *control.Options) *history.Sampler {
 // Tail is local.Daemon's.
 func (d *Daemon) Tail(_ context.Context, feed string, topics []string) (*tap.Stream, error) {
 	if d.feeds.named(feed) == nil {
-		return nil, noFeed(feed)
+		return nil, d.noFeed(feed)
 	}
 	wanted := make(map[shard.Topic]bool, len(topics))
 	for _, t := range topics {

@@ -227,7 +227,7 @@ func (d *Daemon) apply(f *feed, c *config.Feed, s pool.Settings, keptBack bool) 
 func (d *Daemon) Renew(_ context.Context, who, feed string) error {
 	f := d.feeds.named(feed)
 	if f == nil {
-		return noFeed(feed)
+		return d.noFeed(feed)
 	}
 	f.pool.Renew()
 	d.Log.Info("every connection is handed over", "feed", feed, "by", who)

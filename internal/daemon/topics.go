@@ -9,6 +9,7 @@ import (
 
 	"feedmux/internal/additions"
 	"feedmux/internal/config"
+	"feedmux/internal/control"
 	"feedmux/internal/control/local"
 	"feedmux/internal/daemon/answer"
 	"feedmux/internal/daemon/shelf"
@@ -72,7 +73,7 @@ func (d *Daemon) ChangeTopics(ctx context.Context, who string, c local.Change) (
 	defer leave()
 	f := d.feeds.named(c.Feed)
 	if f == nil {
-		return r, noFeed(c.Feed)
+		return r, d.noFeed(c.Feed)
 	}
 	topics, err := d.decode(f.config, c)
 	if err != nil {
@@ -157,8 +158,12 @@ func (d *Daemon) decode(f *config.Feed, c local.Change) ([]config.Topic, error) 
 	return topics, nil
 }
 
-func noFeed(name string) error {
-	return &local.Error{Kind: local.NotFound, Field: "feed", Text: fmt.Sprintf("there is no feed %q", name)}
+func (d *Daemon) noFeed(name string) error {
+	var there []string
+	for _, f := range d.feeds.all() {
+		there = append(there, f.name)
+	}
+	return &local.Error{Kind: local.NotFound, Field: "feed", Text: control.NoFeed(name, there)}
 }
 
 // Topics is local.Daemon's.
@@ -170,7 +175,7 @@ func (d *Daemon) Topics(ctx context.Context, feed string) ([]local.TopicEntry, e
 	f := d.feeds.named(feed)
 	if f == nil {
 		leave()
-		return nil, noFeed(feed)
+		return nil, d.noFeed(feed)
 	}
 	c := f.config
 	leave()

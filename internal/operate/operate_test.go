@@ -236,6 +236,28 @@ func TestReloadSaysWhatCountsWhen(t *testing.T) {
 	says(t, out, err, "nothing has changed")
 }
 
+func TestWhatIsOddAboutAChangeIsSaid(t *testing.T) {
+	var out strings.Builder
+	if err := printChange(&out, "tw", local.ChangeResult{
+		Removed: []string{"a"}, Unchanged: []string{"b", "c"}, Wanted: 5,
+		Stay: []local.ListedTopic{{Topic: "a", Where: "config.toml:11"}}, NotWanted: []string{"b", "c", "d", "e", "f", "g\x1b", "h"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want := "removed 1, unchanged 2; feed tw wants 5 topics now\n1 is still wanted, since a file lists it: a (config.toml:11)\n" +
+		"7 are wanted by nobody: b, c, d, e, f and 2 more\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+	out.Reset()
+	if err := printReload(&out, local.ReloadResult{Warnings: []string{"feed kite: the secret cannot be had"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "nothing has changed\nwarning: feed kite: the secret cannot be had\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestRenewOrders(t *testing.T) {
 	out, _, err := do(t, "", "renew", "twitch", "--socket", running(t, &fake{}))
 	says(t, out, err, "Every open connection of twitch is being replaced")

@@ -79,6 +79,9 @@ func printReload(w io.Writer, done local.ReloadResult) error {
 	if b.Len() == 0 {
 		b.WriteString("nothing has changed\n")
 	}
+	for _, w := range done.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", console.Clean(w))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

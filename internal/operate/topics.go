@@ -218,8 +218,44 @@ func printChange(w io.Writer, feed string, done local.ChangeResult) error {
 	if done.Unplaced > 0 {
 		text += fmt.Sprintf(",\n%s of them without a place: it has room for %s", console.Count(done.Unplaced), console.Count(done.Capacity))
 	}
+	if n := len(done.Stay); n > 0 {
+		text += fmt.Sprintf("\n%s still wanted, since a file lists %s: %s", itIs(n), them(n), firstOf(done.Stay, func(t local.ListedTopic) string {
+			return console.Clean(t.Topic + " (" + t.Where + ")")
+		}))
+	}
+	if n := len(done.NotWanted); n > 0 {
+		text += fmt.Sprintf("\n%s wanted by nobody: %s", itIs(n), firstOf(done.NotWanted, console.Clean))
+	}
 	_, err := fmt.Fprintln(w, text)
 	return err
+}
+
+func itIs(n int) string {
+	if n == 1 {
+		return "1 is"
+	}
+	return console.Count(n) + " are"
+}
+
+func them(n int) string {
+	if n == 1 {
+		return "it"
+	}
+	return "them"
+}
+
+// firstOf names the first few of a list.
+func firstOf[T any](list []T, name func(T) string) string {
+	const most = 5
+	var names []string
+	for _, one := range list[:min(len(list), most)] {
+		names = append(names, name(one))
+	}
+	text := strings.Join(names, ", ")
+	if n := len(list) - most; n > 0 {
+		text += fmt.Sprintf(" and %s more", console.Count(n))
+	}
+	return text
 }
 
 // topicNames are the arguments, each once, and what stdin lists in place of "-".
