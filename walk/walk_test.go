@@ -111,7 +111,7 @@ func (w *world) check() {
 		states, dark := make(map[topic.State]int), 0
 		for _, line := range got.Ledger {
 			states[line.State]++
-			if !line.DarkSince.IsZero() {
+			if !line.DarkSince.IsZero() && line.Slot != nil {
 				dark++
 				if line.State == topic.Confirmed {
 					w.t.Errorf("confirmed and dark: %+v", line)
