@@ -3,8 +3,8 @@ package pool
 import (
 	"time"
 
-	"feedmux/internal/ledger"
 	"feedmux/internal/topic"
+	"feedmux/shard"
 )
 
 // steadyFor is how long a feed must be ready, or not, before the log says so: but that it is for the first time, which is
@@ -46,21 +46,29 @@ func (p *Pool) sayReady(now time.Time) (next time.Time) {
 	return next
 }
 
-// sayPutOff logs which topics an upstream goes on putting off: it gave another answer than yes or no to an ask, and they are
-// asked for again.
-func (p *Pool) sayPutOff() {
-	n := 0
-	var first *ledger.Record
+// PutOff are topics that an upstream puts off: it gave another answer than yes or no to an ask, and they are asked for again.
+type PutOff struct {
+	Topics int         `json:"topics"`
+	First  shard.Topic `json:"first,omitempty"`  // one of them
+	Reason string      `json:"reason,omitempty"` // its
+}
+
+func (p *Pool) putOff() (o PutOff) {
 	for _, r := range p.ledger.Records() {
-		if r.State == topic.Assigned && r.Reason != "" {
-			if first == nil {
-				first = r
-			}
-			n++
+		if r.State != topic.Assigned || r.Reason == "" {
+			continue
+		}
+		if o.Topics++; o.Topics == 1 {
+			o.First, o.Reason = r.Name, r.Reason
 		}
 	}
-	if n > 0 {
-		p.opts.Log.Warn("topics are put off: the upstream's answer is neither yes nor no", "feed", p.opts.Conn.Feed, "topics", n,
-			"first", first.Name, "reason", first.Reason, "first_slot", int(first.Slot))
+	return o
+}
+
+// sayPutOff logs them as long as there are any.
+func (p *Pool) sayPutOff() {
+	if o := p.putOff(); o.Topics > 0 {
+		p.opts.Log.Warn("topics are put off: the upstream's answer is neither yes nor no", "feed", p.opts.Conn.Feed,
+			"topics", o.Topics, "first", o.First, "reason", o.Reason)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Why readers skip a message or a part of one, whatever the protocol: the values of the metric label. docs/metrics.md says
@@ -39,6 +40,7 @@ func (p *Pool) saySkipped() {
 	}
 	p.skipped = total
 	if more != nil {
+		p.counters.SkippedAt = time.Now()
 		p.opts.Log.Warn("messages were skipped", "feed", p.opts.Conn.Feed, slog.Group("skipped", more...))
 	}
 }

@@ -21,6 +21,7 @@ type Status struct {
 	Topics   TopicCounts   `json:"topics"`
 	Slots    []SlotStatus  `json:"slots"`
 	Dark     int           `json:"dark"` // topics with a place that were confirmed once and are not now
+	PutOff   PutOff        `json:"put_off"`
 	Counters Counters      `json:"counters"`
 
 	// Ledger is filled only where it was asked for: every wanted topic, most wanted first.
@@ -86,13 +87,14 @@ type SlotStatus struct {
 type Counters struct {
 	Events      uint64                 `json:"events"`
 	LastEvent   time.Time              `json:"last_event,omitzero"`
-	Dials       map[string]uint64      `json:"dials"`       // by result: "ok" or a Cause
-	Disconnects map[cause.Cause]uint64 `json:"disconnects"` // lives that were open and ended
-	Skipped     map[string]uint64      `json:"skipped"`     // messages that carried no event for anyone, by reason
-	Odd         map[string]uint64      `json:"odd"`         // events that contradict themselves or what came before, by kind
-	Gaps        map[cause.Cause]uint64 `json:"gaps"`        // gaps that opened
-	GapTime     Seconds                `json:"gap_s"`       // sum over the topics of closed gaps
-	DialWait    Histogram              `json:"dial_wait_s"` // from wanting to dial to the dial's begin
+	Dials       map[string]uint64      `json:"dials"`               // by result: "ok" or a Cause
+	Disconnects map[cause.Cause]uint64 `json:"disconnects"`         // lives that were open and ended
+	Skipped     map[string]uint64      `json:"skipped"`             // messages that carried no event for anyone, by reason
+	SkippedAt   time.Time              `json:"skipped_at,omitzero"` // the last that somebody may miss, as it was logged: to a minute
+	Odd         map[string]uint64      `json:"odd"`                 // events that contradict themselves or what came before, by kind
+	Gaps        map[cause.Cause]uint64 `json:"gaps"`                // gaps that opened
+	GapTime     Seconds                `json:"gap_s"`               // sum over the topics of closed gaps
+	DialWait    Histogram              `json:"dial_wait_s"`         // from wanting to dial to the dial's begin
 	PingRTT     Histogram              `json:"ping_rtt_s"`
 }
 
@@ -135,6 +137,7 @@ func (p *Pool) status(withLedger bool) Status {
 		},
 		Slots:    slices.Clone(p.slots),
 		Dark:     p.ledger.Dark(),
+		PutOff:   p.putOff(),
 		Counters: p.counters,
 	}
 	p.dialling(&s.Account)

@@ -74,7 +74,7 @@ func TestTheOverviewReadsAtAGlance(t *testing.T) {
 }
 
 func TestAFeedsPageHasItsTroublesFirst(t *testing.T) {
-	for _, name := range []string{"overflow", "long_names", "hostile"} {
+	for _, name := range []string{"overflow", "long_names", "hostile", "reloaded"} {
 		r := read(t, name)
 		page, found := FeedPage(r, r.Feeds[0].Feed, Look{})
 		if !found {
@@ -84,6 +84,58 @@ func TestAFeedsPageHasItsTroublesFirst(t *testing.T) {
 	}
 	if _, found := FeedPage(read(t, "healthy"), "kite", Look{}); found {
 		t.Error("a page of a feed that there is not")
+	}
+}
+
+func TestAFeedsListsSayWhyAndLeaveRoomForIt(t *testing.T) {
+	zero := 0
+	topic := func(name, state, reason string) diagnosis.Topic {
+		return diagnosis.Topic{Topic: name, State: state, Reason: reason, Slot: &zero, Events: 26549, By: "ack", LastEvent: noon.Add(-3 * time.Millisecond)}
+	}
+	dark := topic("raid.2", "assigned", "ERR_SERVER")
+	dark.DarkSince = noon.Add(-time.Minute)
+	r := &Report{At: noon, Feeds: []diagnosis.Feed{{Feed: "f", Ledger: []diagnosis.Topic{
+		topic("raid.1", "confirmed", ""), dark, topic("raid.76", "assigned", "ERR_TOO_MANY_TOPICS"), topic("raid.8", "asked", ""),
+		topic("höhe", "refused", "no"), topic(strings.Repeat("w", 50), "refused", "yes"),
+	}}}}
+	r.Notes = []string{"feed f: its file is held", "feed g: its file is held, too"}
+	page, _ := FeedPage(r, "f", Look{})
+	for _, line := range []string{
+		"  raid.1  by ack, last event 3 ms ago, 26,549 in all",
+		"  raid.2  slot 0, since 11:59:00; ERR_SERVER",
+		"  raid.76  assigned; ERR_TOO_MANY_TOPICS",
+		"  raid.8   asked",
+		"  " + pad("höhe", 36) + "  no",
+		"  " + strings.Repeat("w", 35) + "…  yes",
+		"  note      its file is held",
+	} {
+		if !strings.Contains(page, "\n"+line+"\n") {
+			t.Errorf("there is no line %q in\n%s", line, page)
+		}
+	}
+	if overview := Overview(r, Look{}); strings.Count(overview, "its file is held\n") != 1 {
+		t.Errorf("the overview says it more than once:\n%s", overview)
+	}
+}
+
+func TestTwentyFeedsThatAreBehindAreCounted(t *testing.T) {
+	r := &Report{At: noon}
+	for i := range 20 {
+		r.Readiness.Feeds = append(r.Readiness.Feeds, diagnosis.Readiness{Feed: strings.Repeat(string(rune('a'+i)), 60)})
+	}
+	r.Readiness.Needed = 0.9
+	page := Overview(r, Look{})
+	if flat := strings.Join(strings.Fields(page), " "); !strings.Contains(flat, "20 feeds below 90 %: aaa") {
+		t.Errorf("it does not say how many:\n%s", page)
+	}
+	fits(t, "behind", page, 80)
+}
+
+func TestWhatIsOverIsStillAFigure(t *testing.T) {
+	r := &Report{At: noon, Delivery: &diagnosis.Delivery{Connected: true, Refused: 3, RefusedAt: noon.Add(-time.Hour)}}
+	page := Overview(r, Look{Color: true})
+	if !strings.Contains(page, "  forbidden 3 messages since the start, the last 1h 0m ago\n") || strings.Contains(page, "permissions") {
+		t.Errorf("it is not a plain figure:\n%s", page)
 	}
 }
 
@@ -200,11 +252,5 @@ func TestCleanJSONMeansTheSame(t *testing.T) {
 	var back map[string]string
 	if err := json.Unmarshal(out, &back); err != nil || back["k"] != text {
 		t.Errorf("%v: %q came back as %q", err, text, back["k"])
-	}
-}
-
-func TestRedrawCoversTheOlderPage(t *testing.T) {
-	if got, want := Redraw("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J"; got != want {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -27,7 +27,7 @@ func in(state string, about func(*page, *diagnosis.Topic) string) kind {
 // kinds are in the order in which they matter. A topic is in the first that fits.
 var kinds = [...]kind{
 	{diagnosis.Dark, diagnosis.Bad, func(t *diagnosis.Topic) bool { return !t.DarkSince.IsZero() && t.Slot != nil }, func(p *page, t *diagnosis.Topic) string {
-		return fmt.Sprintf("slot %d, since %s", *t.Slot, p.Clock(t.DarkSince))
+		return because(fmt.Sprintf("slot %d, since %s", *t.Slot, p.Clock(t.DarkSince)), t)
 	}},
 	in("refused", func(_ *page, t *diagnosis.Topic) string { return t.Reason }),
 	in("unplaced", func(_ *page, t *diagnosis.Topic) string {
@@ -36,7 +36,15 @@ var kinds = [...]kind{
 		}
 		return t.Reason
 	}),
-	{"on its way", diagnosis.Warn, func(t *diagnosis.Topic) bool { return t.State != "confirmed" }, func(_ *page, t *diagnosis.Topic) string { return t.State }},
+	{"on its way", diagnosis.Warn, func(t *diagnosis.Topic) bool { return t.State != "confirmed" }, func(_ *page, t *diagnosis.Topic) string { return because(t.State, t) }},
+}
+
+// because is text with the reason that was given for a topic's state, if any was.
+func because(text string, t *diagnosis.Topic) string {
+	if t.Reason == "" {
+		return text
+	}
+	return text + "; " + t.Reason
 }
 
 // FeedPage is one feed, whose ledger must have been asked for too: its topics in trouble first, then those that were heard
@@ -90,7 +98,11 @@ func (p *page) list(heading string, g diagnosis.Grade, topics []*diagnosis.Topic
 	}
 	p.blank()
 	p.row(p.in(colours[g], cut(heading, p.Width)))
-	const name = 36
+	const widest = 36
+	name := 0
+	for _, t := range topics[:min(len(topics), shown)] {
+		name = min(max(name, width(Clean(t.Topic))), widest)
+	}
 	for _, t := range topics[:min(len(topics), shown)] {
 		p.row("  " + pad(Clean(t.Topic), name) + "  " + cut(Clean(about(p, t)), p.Width-name-4))
 	}

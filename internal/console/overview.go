@@ -66,6 +66,9 @@ func (p *page) delivery() {
 func (p *page) feed(f *diagnosis.Feed) {
 	standing := f.Standing()
 	p.title(f.Feed, standing.Grade, standing.Text)
+	if p.lists { // else they are said above, with all others
+		p.troubles(p.NotesOf(f))
+	}
 	p.item("upstream", diagnosis.Note, "%s, account %s: %d of %s", f.Protocol, f.Account.Name, f.Account.Connections, Counted(f.Account.Limit, "connection"))
 	if f.Account.Waits != "" {
 		text := f.Account.Waits

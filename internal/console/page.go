@@ -10,8 +10,9 @@ import (
 
 // Look says how pages are written.
 type Look struct {
-	Width int  // columns; 0: 80
-	Color bool // for terminals
+	Width  int  // columns; 0: 80
+	Height int  // rows of the terminal, of which only Redraw makes use; 0: any number
+	Color  bool // for terminals
 
 	// Before is the report of a moment ago: rates are then those of the time in between. nil: averages of the whole run.
 	Before *Report

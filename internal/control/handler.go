@@ -83,7 +83,7 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 	if q.topic != "" {
 		report, wanted := h.ofTopic(r.Context(), feeds[0], q.topic)
 		if !wanted {
-			writeError(w, http.StatusNotFound, "topic", fmt.Sprintf("feed %s does not want %q", q.feed, q.topic))
+			writeError(w, http.StatusNotFound, "topic", fmt.Sprintf("feed %s does not want %q; \"feedmux topics list %[1]s\" shows what it wants", q.feed, q.topic))
 			return
 		}
 		writeJSON(w, http.StatusOK, report)

@@ -100,7 +100,7 @@ func (d *Daemon) notes() (list []string) {
 		list = append(list, note)
 	}
 	if why := d.keeper.Failing(); why != "" {
-		list = append(list, "the state directory cannot be written, so a restart would lose what is not in it (Disk full): "+why)
+		list = append(list, "the state directory cannot be written, so a restart would lose what is not in it (docs/troubleshooting.md: Disk full): "+why)
 	}
 	for _, f := range d.feeds.all() {
 		if held := f.held(); held != "" {

@@ -1,6 +1,9 @@
 package diagnosis
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Advice is what to do about a trouble, and the section of docs/troubleshooting.md that says more. The zero value is none.
 type Advice struct {
@@ -41,9 +44,26 @@ func Sections() []string {
 
 // What is said in more than one place.
 var (
-	renewSecret = Advice{"put a new secret in place: feedmux notices it by itself", aboutSecrets}
-	checkNATS   = Advice{"check that NATS runs, and nats.url; feedmux connects by itself", aboutNATS}
+	renewSecret = Advice{"put a new secret where feed.auth says (see \"feedmux check --explain\"): feedmux notices it by itself", aboutSecrets}
 )
+
+// reach is what to do where NATS is not connected, by what the server or the client says of that. It comes as text, and
+// the words are those that NATS' own documents use; with other words it is the more general advice.
+func (d *Delivery) reach() Advice {
+	said := strings.ToLower(d.Trouble)
+	if strings.Contains(said, "authorization") || strings.Contains(said, "authentication") {
+		return Advice{"check the login under [nats]: NATS refuses it. Its files are read again at each try", aboutNATS}
+	}
+	return Advice{"check that NATS runs, and nats.url; feedmux connects by itself", aboutNATS}
+}
+
+// wait is what to do about topics that are put off.
+func (f *Feed) wait() Advice {
+	if f.Protocol == "twitch-pubsub" {
+		return Advice{"feedmux asks again; if the answer means \"too many\", name it in options.full_errors", aboutMany}
+	}
+	return Advice{"feedmux asks again; if it goes on, compare the reason with the upstream's documents", aboutRefused}
+}
 
 // about is what to do about connections that end for a cause; none where that needs nobody, or is not known.
 func about(cause string) Advice {

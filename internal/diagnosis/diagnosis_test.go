@@ -47,7 +47,7 @@ func TestATopicIsQuietOrBroken(t *testing.T) {
 			"and the connection heard nothing either", aboutQuiet},
 		"leaving": {heard, slot(func(s *Slot) { s.State = "leaving" }), up, Warn, "Changing", "slot 3 is closing its connection", ""},
 		"no slot": {heard, nil, up, Warn, "Not known", "nothing came for 34m 0s", ""},
-		"in vain": {heard, &live, down, Bad, "Heard, not delivered", "but NATS is away: what comes waits in the buffer", aboutNATS},
+		"in vain": {heard, &live, down, Bad, "Heard, not delivered", "but NATS is away: events wait in the buffer", aboutNATS},
 		"unplaced": {Topic{State: "unplaced"}, nil, up, Warn, "Not listened to", "it has no place. 1,350 of 1,850 topics are past the capacity of 500",
 			aboutMany},
 		"refused": {Topic{State: "refused"}, nil, down, Bad, "Refused", "the upstream says no", aboutRefused},
@@ -60,11 +60,13 @@ func TestATopicIsQuietOrBroken(t *testing.T) {
 		"turned away": {topic(func(t *Topic) { t.State = "assigned" }), slot(func(s *Slot) { s.State, s.LastCause, s.Life = "dialing", "auth", 0 }), up, Warn, "Not yet",
 			"not heard yet: slot 3 is dialling (auth)", aboutHTTP},
 		"parked": {topic(func(t *Topic) { t.State = "assigned" }), slot(func(s *Slot) { s.State, s.LastCause = "parked", "auth" }), up, Warn, "Not yet",
-			"slot 3 is parked: the upstream refused the credential", aboutSecrets},
+			"slot 3 is parked: there is no credential that works", aboutSecrets},
+		"put off": {topic(func(t *Topic) { t.State, t.Reason = "assigned", "ERR_TOO_MANY_TOPICS" }), &live, up, Warn, "Not yet",
+			"slot 3 is live, and asks for it; when it was asked for, the answer was neither yes nor no: ERR_TOO_MANY_TOPICS", aboutMany},
 		"of a newer daemon": {Topic{State: "resting", Slot: &three}, slot(func(s *Slot) { s.State, s.LastCause = "moving", "whim" }), up, Warn, "Not yet",
 			"not heard yet: slot 3 is moving (whim)", ""},
 	} {
-		f := &Feed{Feed: "f", Capacity: 500}
+		f := &Feed{Feed: "f", Protocol: "twitch-pubsub", Capacity: 500}
 		f.Topics.Wanted, f.Topics.Unplaced, f.Counters.LastEvent = 1850, 1350, noon
 		if c.slot != nil {
 			f.Slots = []Slot{*c.slot}
@@ -102,7 +104,7 @@ func TestTheMostUrgentTroubleIsFirst(t *testing.T) {
 	want := []string{
 		"bad stuck: no answer",
 		"bad NATS: AWAY: events wait in the buffer, and are dropped once it is full",
-		"bad b: PARKED: the upstream refused the credential; 0 of 4 topics confirmed",
+		"bad b: PARKED: there is no credential that works; 0 of 4 topics confirmed",
 		"bad b: 1 connection is parked (auth): 403",
 		"bad b: 2 connections are not live (dns, timeout), the next dial is in 20 s: i/o timeout",
 		"warn note: a note",
@@ -153,14 +155,19 @@ func TestATokenIsWorthAWarningOnceItsRenewalIsLate(t *testing.T) {
 	}
 }
 
-func TestWhatCouldNotBePassedOnIsDroppedToo(t *testing.T) {
+func TestWhatTheUpstreamSentInVainIsNotWhatWasDropped(t *testing.T) {
 	r := &Report{Delivery: &Delivery{Connected: true}, Lost: map[string]map[string]uint64{"a": {"malformed": 3}, "b": {"malformed": 1, "too_big": 2}}}
 	upstream := r.Losses()
-	if got, want := said(upstream), []string{"warn dropped: 4 malformed, 2 too_big since the start"}; !slices.Equal(got, want) {
+	if got, want := said(upstream), []string{"warn skipped: 4 malformed, 2 too_big since the start"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	r.Delivery.Dropped = map[string]map[string]uint64{"a": {"buffer_full": 1}}
-	if both := r.Losses(); both[0].Advice == upstream[0].Advice {
+	r.Delivery.Dropped = map[string]map[string]uint64{"a": {"buffer_full": 1}, "b": {"malformed": 0}}
+	r.Lost["a"]["buffer_full"] = 1
+	both := r.Losses()
+	if got, want := said(both), append([]string{"warn dropped: 1 buffer_full since the start"}, said(upstream)...); !slices.Equal(got, want) {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+	if both[0].Advice == both[1].Advice {
 		t.Errorf("NATS and the upstream have the same advice: %s", both[0].Advice)
 	}
 }

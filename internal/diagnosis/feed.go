@@ -20,7 +20,7 @@ func (f *Feed) Standing() Trouble {
 		t.Advice = Advice{"list topics in the configuration, or: feedmux topics add " + f.Feed + " TOPIC", aboutQuiet}
 		return t
 	case slices.ContainsFunc(f.Slots, func(s Slot) bool { return s.State == "parked" }):
-		return say(Bad, "", "PARKED: the upstream refused the credential; %s confirmed", of)
+		return say(Bad, "", "PARKED: there is no credential that works; %s confirmed", of)
 	case f.Account.Probing && f.Dark > 0:
 		return say(Bad, Dark, "OUTAGE: no connection lives, one slot at a time dials; %s dark", Counted(f.Dark, "topic"))
 	case f.Account.Probing:
@@ -44,6 +44,7 @@ func (f *Feed) Standing() Trouble {
 // States of topics.
 const (
 	unplaced  = "unplaced"
+	assigned  = "assigned"
 	asked     = "asked"
 	confirmed = "confirmed"
 	refused   = "refused"
@@ -81,8 +82,13 @@ func (r *Report) Of(f *Feed) (list []Trouble) {
 		add(Warn, "", "", Advice{"a slot is quiet while the others speak: try \"feedmux renew " + f.Feed + "\"", aboutSilence},
 			"%s", are(starved, "open, but far quieter than before"))
 	}
+	if n := f.PutOff.Topics; n > 0 {
+		add(Warn, "put off", assigned, f.wait(), "%s: the upstream's answer is neither yes nor no: %s", Counted(n, "topic"), f.PutOff.Reason)
+	} else if n := f.asking(r.At); n > 0 {
+		add(Warn, "open", assigned, Advice{}, "%s not confirmed, on connections that live for a minute or more", Counted(n, "topic"))
+	}
 	if n := f.Topics.Unplaced; n > 0 {
-		add(Warn, unplaced, unplaced, Advice{"want fewer, give the important ones a priority, or let them take turns (overflow = \"turns\")", aboutMany},
+		add(Warn, unplaced, unplaced, Advice{"want fewer, or give the important ones a priority", aboutMany},
 			"%s past the capacity of %s", Counted(n, "topic"), Count(f.Capacity))
 	}
 	if n := f.Topics.Refused; n > 0 {
@@ -93,6 +99,16 @@ func (r *Report) Of(f *Feed) (list []Trouble) {
 		add(Note, "settings", "", Advice{}, "%s still as before the reload; \"feedmux renew %s\" hands over", Counted(outdated, "connection"), f.Feed)
 	}
 	return list
+}
+
+// asking is how many topics are not confirmed, though their connections have lived for long enough to ask for some.
+func (f *Feed) asking(now time.Time) (n int) {
+	for _, s := range f.Slots {
+		if s.State == "live" && now.Sub(s.Since) >= time.Minute {
+			n += s.Topics - s.Confirmed
+		}
+	}
+	return n
 }
 
 // failing are the slots that have no live connection for a reason that somebody may have to do something about, together

@@ -59,13 +59,21 @@ type Feed struct {
 	Topics   struct{ Wanted, Unplaced, Assigned, Asked, Confirmed, Refused int }
 	Slots    []Slot
 	Dark     int
+	PutOff   PutOff `json:"put_off"`
 	Counters struct {
 		Events    uint64
 		LastEvent time.Time `json:"last_event"`
+		SkippedAt time.Time `json:"skipped_at"`
 		Gaps      map[string]uint64
 		GapTime   Seconds `json:"gap_s"`
 	}
 	Ledger []Topic
+}
+
+// PutOff are the topics that were asked for and got an answer that is neither yes nor no.
+type PutOff struct {
+	Topics int
+	Reason string // of the most wanted one
 }
 
 // Slot is one slot of a Feed.
@@ -113,16 +121,19 @@ type Gap struct {
 type Delivery struct {
 	Connected      bool
 	Server         string
+	Trouble        string // why it is not connected; "": nobody said
 	Reconnects     uint64
 	Refused        uint64
-	BufferBytes    int64   `json:"buffer_bytes"`
-	BufferLimit    int64   `json:"buffer_limit_bytes"`
-	Oldest         Seconds `json:"oldest_s"`
-	Unconfirmed    Seconds `json:"unconfirmed_s"`
+	RefusedAt      time.Time `json:"refused_at"`
+	BufferBytes    int64     `json:"buffer_bytes"`
+	BufferLimit    int64     `json:"buffer_limit_bytes"`
+	Oldest         Seconds   `json:"oldest_s"`
+	Unconfirmed    Seconds   `json:"unconfirmed_s"`
 	Published      map[string]uint64
 	Dropped        map[string]map[string]uint64
-	NoticesWaiting int    `json:"notices_waiting"`
-	NoticesDropped uint64 `json:"notices_dropped"`
+	DroppedAt      map[string]time.Time `json:"dropped_at"` // by feed: the last of them, to 10 s
+	NoticesWaiting int                  `json:"notices_waiting"`
+	NoticesDropped uint64               `json:"notices_dropped"`
 }
 
 // Seconds is a duration that is a plain number in JSON.

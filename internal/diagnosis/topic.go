@@ -40,6 +40,12 @@ func (r *Report) Judge(f *Feed, t *Topic) Verdict {
 	if s != nil {
 		doing, v.Advice = fmt.Sprintf("slot %d is %s", s.Slot, r.doing(s, t)), s.advice()
 	}
+	if t.State == assigned && t.Reason != "" {
+		doing += "; when it was asked for, the answer was neither yes nor no: " + t.Reason
+		if v.Advice == (Advice{}) {
+			v.Advice = f.wait()
+		}
+	}
 	switch {
 	case !t.DarkSince.IsZero():
 		v.Grade, v.Word = Bad, "Broken"
@@ -50,6 +56,12 @@ func (r *Report) Judge(f *Feed, t *Topic) Verdict {
 		v.Text = "not heard yet: " + doing
 	}
 	return v
+}
+
+// Unwanted is the answer for a topic that a feed does not want.
+func (f *Feed) Unwanted() Verdict {
+	return Verdict{Warn, "Not wanted", "this feed does not want such a topic, so nobody listens to it",
+		Advice{fmt.Sprintf("see what it wants: \"feedmux topics list %s\"; or: feedmux topics add %s TOPIC", f.Feed, f.Feed), aboutQuiet}}
 }
 
 // judgeConfirmed tells a topic that is quiet from one that works, one that is suspect, and one that is heard in vain.
@@ -72,7 +84,7 @@ func (r *Report) judgeConfirmed(f *Feed, t *Topic) Verdict {
 	const quiet = "Quiet, not broken"
 	switch {
 	case len(r.Away()) > 0:
-		return Verdict{Bad, "Heard, not delivered", begin + ", but NATS is away: what comes waits in the buffer, and is dropped once it is full", checkNATS}
+		return Verdict{Bad, "Heard, not delivered", begin + ", but NATS is away: " + r.Delivery.keeps(r.At), r.Delivery.reach()}
 	case s != nil && s.starves():
 		return Verdict{Warn, "Suspect", fmt.Sprintf("%s, but slot %d brings nothing since %s, though it should: suspect", begin, s.Slot, r.Clock(s.Starved)), renew}
 	case !t.LastEvent.IsZero() && silence < r.usual(t):
@@ -122,7 +134,7 @@ func (r *Report) doing(s *Slot, t *Topic) string {
 	case "leaving":
 		text = "closing its connection"
 	case "parked":
-		return "parked: the upstream refused the credential"
+		return "parked: there is no credential that works"
 	}
 	if s.LastCause != "" {
 		text += " (" + s.LastCause + ")"

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Grade is how much something matters.
@@ -47,7 +46,11 @@ func (r *Report) Troubles() []Trouble {
 	for i := range r.Feeds {
 		list = append(list, r.Of(&r.Feeds[i])...)
 	}
-	list = append(list, r.Losses()...) // most are of the past
+	for _, t := range r.Losses() {
+		if t.Grade != Note { // it is over
+			list = append(list, t)
+		}
+	}
 	worst := []Grade{Bad, Warn, Note, Good}
 	slices.SortStableFunc(list, func(a, b Trouble) int {
 		return cmp.Compare(slices.Index(worst, a.Grade), slices.Index(worst, b.Grade))
@@ -69,11 +72,12 @@ func (r *Report) Ready() Verdict {
 		}
 	}
 	const few = 4
-	if len(behind) > few {
-		behind = append(behind[:few], fmt.Sprintf("and %d more", len(behind)-few))
+	n := len(behind)
+	if n > few {
+		behind = append(behind[:few], fmt.Sprintf("and %d more", n-few))
 	}
-	if len(behind) > 0 {
-		v.Text += fmt.Sprintf("; below %.0f %%: %s", 100*r.Readiness.Needed, strings.Join(behind, ", "))
+	if n > 0 { // the number first: a terminal may cut the names
+		v.Text += fmt.Sprintf("; %s below %.0f %%: %s", Counted(n, "feed"), 100*r.Readiness.Needed, strings.Join(behind, ", "))
 	}
 	return v
 }
@@ -85,79 +89,4 @@ func (r *Report) Confirmed() (confirmed, placeable int) {
 		placeable += r.Feeds[i].Placeable()
 	}
 	return confirmed, placeable
-}
-
-// Own are the troubles of the daemon as a whole.
-func (r *Report) Own() (list []Trouble) {
-	for _, err := range r.Errors {
-		list = append(list, Trouble{Grade: Bad, Label: "stuck", Text: err,
-			Advice: Advice{"a loop stands still: see its log; under systemd the watchdog restarts it", aboutStuck}})
-	}
-	for _, note := range r.Notes {
-		list = append(list, Trouble{Grade: Warn, Label: "note", Text: note})
-	}
-	if len(r.Feeds) == 0 && len(r.Errors) == 0 {
-		list = append(list, Trouble{Grade: Warn, Label: "feeds", Text: "none: add [[feed]] tables to the configuration"})
-	}
-	return list
-}
-
-// Away is the trouble that NATS is not there; none where it is, or nobody knows.
-func (r *Report) Away() []Trouble {
-	if r.Delivery == nil || r.Delivery.Connected {
-		return nil
-	}
-	return []Trouble{{Grade: Bad, Delivery: true, Label: "NATS",
-		Text: "AWAY: events wait in the buffer, and are dropped once it is full", Advice: checkNATS}}
-}
-
-// NATS confirms what it is given within about a second.
-const slow = 5 * time.Second
-
-// Losses are the troubles of events that came and did not reach NATS, or may not.
-func (r *Report) Losses() (list []Trouble) {
-	d := r.Delivery
-	if d == nil {
-		return nil
-	}
-	add := func(grade Grade, label string, a Advice, format string, args ...any) {
-		list = append(list, Trouble{Grade: grade, Delivery: true, Label: label, Text: fmt.Sprintf(format, args...), Advice: a})
-	}
-	wait := Advice{"look at the load of the NATS server and at the way to it; meanwhile events wait in nats.buffer", aboutDrops}
-	switch full := 100 * float64(d.BufferBytes) / float64(max(d.BufferLimit, 1)); {
-	case !d.Connected: // that is what there is to say
-	case time.Duration(d.Unconfirmed) > slow:
-		add(Warn, "slow", wait, "NATS is connected, and has confirmed nothing for %s", Span(time.Duration(d.Unconfirmed)))
-	case full >= 50:
-		add(Warn, "slow", wait, "NATS takes events more slowly than they come: the buffer is %.0f %% full", full)
-	}
-	if dropped := sum(r.Dropped()); len(dropped) > 0 {
-		a := Advice{"the upstream sent what could not be passed on: look at what each reason means", aboutDrops}
-		if len(sum(d.Dropped)) > 0 {
-			a.Do = "NATS was away or too slow for longer than nats.buffer lasts, or refused them"
-		}
-		add(Warn, "dropped", a, "%s since the start", Sums(dropped))
-	}
-	if d.Refused > 0 {
-		add(Warn, "forbidden", Advice{"give feedmux's user the permissions that it needs", aboutNATS},
-			"%s: the server's permissions do not let feedmux publish there", Counted(d.Refused, "message"))
-	}
-	if d.NoticesDropped > 0 {
-		add(Warn, "notices", Advice{"keep NATS reachable: where too many notices wait, the oldest are dropped", aboutNATS}, "%s wait, %s were dropped",
-			Count(d.NoticesWaiting), Count(d.NoticesDropped))
-	}
-	return list
-}
-
-// sum is what feeds dropped together, by reason; it has no zeros.
-func sum(feeds map[string]map[string]uint64) map[string]uint64 {
-	all := make(map[string]uint64)
-	for _, reasons := range feeds {
-		for reason, n := range reasons {
-			if n > 0 {
-				all[reason] += n
-			}
-		}
-	}
-	return all
 }

@@ -104,8 +104,7 @@ func (s *status) page(ctx context.Context, before *console.Report) (string, erro
 
 // watch shows a page each second until ctx ends. It goes on while the daemon is away, once it was there.
 func (s *status) watch(ctx context.Context) error {
-	_, terminal := console.LookFor(s.out)
-	if terminal {
+	if _, terminal := console.LookFor(s.out); terminal {
 		fmt.Fprint(s.out, "\x1b[2J")
 	}
 	ticker := time.NewTicker(time.Second)
@@ -120,8 +119,8 @@ func (s *status) watch(ctx context.Context) error {
 		case err != nil:
 			page, s.last = console.Clean(err.Error())+"\n", nil
 		}
-		if terminal {
-			page = console.Redraw(page)
+		if look, terminal := console.LookFor(s.out); terminal { // it may have another size by now
+			page = look.Redraw(page)
 		} else if !s.asJSON {
 			page += "\n"
 		}

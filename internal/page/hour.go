@@ -59,6 +59,9 @@ func hour(samples []history.Sample, now time.Time) hourView {
 	if len(samples) > 0 && samples[0].From.After(h.From.Add(step)) {
 		h.Since = at(samples[0].From, now)
 	}
+	for len(samples) > 0 && !samples[0].To.After(h.From) {
+		samples = samples[1:] // oldest first: it is not of this hour any more
+	}
 	dropped := func(s history.Sample) (n uint64) {
 		for _, i := range s.Incidents {
 			if i.Kind == history.Dropped {
@@ -148,9 +151,6 @@ func figure(y float64) string {
 func rows(samples []history.Sample, from, now time.Time) []rowView {
 	var all []rowView
 	for _, s := range samples {
-		if s.To.Before(from) {
-			continue
-		}
 		for _, i := range s.Incidents {
 			at := slices.IndexFunc(all, func(r rowView) bool { return r.Kind == i.Kind && r.What == i.What })
 			if at < 0 {
@@ -189,7 +189,7 @@ func (r *rowView) finish(from, now time.Time) {
 	for i := range r.Marks {
 		m := &r.Marks[i]
 		m.X = math.Round(max(0, m.from.Sub(from).Seconds()))
-		m.W = math.Round(max(narrowest, m.to.Sub(m.from).Seconds()))
+		m.W = max(narrowest, math.Round(m.to.Sub(from).Seconds())-m.X)
 		m.Text = fmt.Sprintf("%s to %s: %s", m.from.Local().Format("15:04:05"), m.to.Local().Format("15:04:05"), diagnosis.Count(m.n))
 		r.Last = at(m.to, now)
 	}

@@ -54,7 +54,8 @@ func TestWhatGoesOnIsOneMark(t *testing.T) {
 		return []history.Incident{{Kind: history.Disconnect, What: "reset", N: n}}
 	}
 	samples := []history.Sample{
-		{From: now.Add(-2 * time.Hour), To: now.Add(-2*time.Hour + every), Incidents: reset(100)}, // forgotten
+		{From: now.Add(-2 * time.Hour), To: now.Add(-2*time.Hour + every), Incidents: append(reset(100),
+			history.Incident{Kind: history.Dropped, What: "buffer_full", N: 100})}, // forgotten
 		{From: now.Add(-600 * time.Second), To: now.Add(-595 * time.Second), Incidents: reset(2)},
 		{From: now.Add(-595 * time.Second), To: now.Add(-590 * time.Second), Incidents: reset(1)},
 		{From: now.Add(-590 * time.Second), To: now.Add(-100 * time.Second)},
@@ -62,6 +63,9 @@ func TestWhatGoesOnIsOneMark(t *testing.T) {
 			history.Incident{Kind: history.Dropped, What: "buffer_full", N: 9})},
 	}
 	h := hour(samples, now)
+	if drops := h.Plots[2]; drops.Name != "dropped" || drops.Total != 9 {
+		t.Errorf("the plot of %s counts %d, and the rows below it 9", drops.Name, drops.Total)
+	}
 	if len(h.Rows) != 2 || h.Rows[0].What != "reset" || h.Rows[0].N != 4 || len(h.Rows[0].Marks) != 2 {
 		t.Fatalf("rows are %+v", h.Rows)
 	}
@@ -74,6 +78,31 @@ func TestWhatGoesOnIsOneMark(t *testing.T) {
 	}
 	if last := h.Rows[1]; last.Kind != history.Dropped || last.N != 9 {
 		t.Errorf("the last row is %+v, want 9 dropped", last)
+	}
+}
+
+// TestWhatIsOlderThanAnHourCountsNowhere: a sample is longer than usual where a loop did not answer, so the memory may
+// reach back further. One that the hour begins in counts as a whole, and is drawn from there on.
+func TestWhatIsOlderThanAnHourCountsNowhere(t *testing.T) {
+	from := hour(nil, base).From
+	dropped := func(n uint64) []history.Incident {
+		return []history.Incident{{Kind: history.Dropped, What: "buffer_full", N: n}}
+	}
+	old := history.Sample{From: from.Add(-2 * time.Minute), To: from, Events: 1000, Published: 1000, Incidents: dropped(1000)}
+	h := hour([]history.Sample{old, {From: from.Add(-time.Minute), To: from.Add(time.Minute), Events: 1, Published: 2, Incidents: dropped(3)}}, base)
+	for i, want := range []uint64{1, 2, 3} {
+		if p := h.Plots[i]; p.Total != want {
+			t.Errorf("%d %s in all, want %d", p.Total, p.Name, want)
+		}
+	}
+	if len(h.Rows) != 1 || h.Rows[0].N != 3 || len(h.Rows[0].Marks) != 1 {
+		t.Fatalf("rows are %+v, want 3 dropped", h.Rows)
+	}
+	if m := h.Rows[0].Marks[0]; m.X != 0 || m.W != 60 {
+		t.Errorf("the mark is %v s wide from %v on, want the first minute", m.W, m.X)
+	}
+	if h := hour([]history.Sample{old}, base); h.Plots[0].Total != 0 || h.Plots[0].Now != "0" || len(h.Rows) != 0 {
+		t.Errorf("of what is older, this is left: %+v", h)
 	}
 }
 

@@ -64,20 +64,20 @@ func New(o Options) http.Handler {
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 	q, err := parse(r.URL.RawQuery)
 	if err != nil {
-		h.fail(w, http.StatusBadRequest, "This address asks for something that there is not: "+visible(err.Error())+".")
+		h.fail(w, http.StatusBadRequest, "", "This address asks for something that there is not: "+visible(err.Error())+".")
 		return
 	}
 	v, err := h.view(r.Context(), q)
 	switch {
 	case errors.Is(err, control.ErrNoFeed):
-		h.fail(w, http.StatusNotFound, "There is no feed called "+visible(q.Feed)+".")
+		h.fail(w, http.StatusNotFound, "", "There is no feed called "+visible(q.Feed)+".")
 		return
 	case errors.Is(err, errBusy):
 		w.Header().Set("Retry-After", "1")
-		h.fail(w, http.StatusServiceUnavailable, "Others are being shown a ledger just now.")
+		h.fail(w, http.StatusServiceUnavailable, q.link(), "Others are being shown a ledger just now.")
 		return
 	case err != nil:
-		h.fail(w, http.StatusInternalServerError, "The figures could not be had: "+visible(err.Error())+".")
+		h.fail(w, http.StatusInternalServerError, q.link(), "The figures could not be had: "+visible(err.Error())+".")
 		return
 	}
 	code := http.StatusOK
@@ -87,13 +87,13 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 	h.write(w, code, "page", v)
 }
 
-// fail says in a page of its own what is wrong.
-func (h *handler) fail(w http.ResponseWriter, code int, text string) {
+// fail says in a page of its own what is wrong. again is the address that a browser tries once more by itself, and by a link
+// at once; "": that would not help.
+func (h *handler) fail(w http.ResponseWriter, code int, again, text string) {
 	h.write(w, code, "failure", struct {
-		Code  int
-		Title string
-		Text  string
-	}{code, http.StatusText(code), text})
+		Code               int
+		Title, Again, Text string
+	}{code, http.StatusText(code), again, text})
 }
 
 // write renders all before it sends any, so that an answer is whole or an error.

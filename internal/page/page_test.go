@@ -176,7 +176,7 @@ func TestWrongAddressesAreAnsweredClearly(t *testing.T) {
 		"/?q=%zz":                 {400, "read the query"},
 		"/?feed=kite":             {404, "no feed called kite"},
 		"/?feed=%3Cscript%3E":     {404, "no feed called &lt;script&gt;"},
-		"/?feed=twitch&topic=no":  {404, "does not want such a topic"},
+		"/?feed=twitch&topic=no":  {404, "feedmux topics list twitch"},
 		"/page/":                  {404, ""},
 		"/page/templates/x":       {404, ""},
 		"/page/..%2Fpage.go":      {404, ""},
@@ -270,16 +270,20 @@ func TestNoMoreThanTwoLedgersAreCopiedAtATime(t *testing.T) {
 			return report(ctx, feed, ledger)
 		}
 		h := New(o)
-		codes := make(chan int, 3)
+		codes, bodies := make(chan int, 3), make(chan string, 3)
 		for range 3 {
 			go func() {
 				w := httptest.NewRecorder()
-				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/?feed=twitch&page=2", nil))
 				codes <- w.Code
+				bodies <- w.Body.String()
 			}()
 		}
 		if code := <-codes; code != http.StatusServiceUnavailable {
 			t.Errorf("the third got %d, want 503", code)
+		}
+		if body := <-bodies; !strings.Contains(body, `<a href="?feed=twitch&amp;page=2">Try again</a>`) || !strings.Contains(body, `http-equiv="refresh"`) {
+			t.Errorf("the third cannot try the same again: %s", body)
 		}
 		if len(copying) != 2 {
 			t.Errorf("%d ledgers were copied, want 2", len(copying))
@@ -289,6 +293,60 @@ func TestNoMoreThanTwoLedgersAreCopiedAtATime(t *testing.T) {
 			t.Errorf("the others got %d and %d", a, b)
 		}
 	})
+}
+
+// TestNoTwoElementsHaveTheSameId: names of feeds are part of ids.
+func TestNoTwoElementsHaveTheSameId(t *testing.T) {
+	var feeds []pool.Status
+	for _, name := range []string{"a", "a-hour", "feed-a", "title", "hour-a", "trouble", "ledger"} {
+		s := twitch()
+		s.Feed = name
+		feeds = append(feeds, s)
+	}
+	seen := make(map[string]bool)
+	for _, m := range regexp.MustCompile(` id="([^"]*)"`).FindAllStringSubmatch(shows(t, site(feeds...), "/?feed=a&topic=raid.7"), -1) {
+		if seen[m[1]] {
+			t.Errorf("two elements have the id %q", m[1])
+		}
+		seen[m[1]] = true
+	}
+	if !seen["feed-a-hour"] || !seen["hour-a"] {
+		t.Errorf("the feeds have no ids of their own: %v", seen)
+	}
+}
+
+func TestTopicsThatArePutOffAreATrouble(t *testing.T) {
+	o := changed(func(s *pool.Status) {
+		s.Topics.Confirmed, s.Topics.Assigned, s.Slots[0].Confirmed = 70, 30, 20
+		s.PutOff = pool.PutOff{Topics: 30, First: "raid.1", Reason: "ERR_TOO_MANY_TOPICS"}
+	}, nil)
+	const want = "30 topics: the upstream&#39;s answer is neither yes nor no: ERR_TOO_MANY_TOPICS"
+	for _, address := range []string{"/", "/?feed=twitch&topic=raid.99"} {
+		shows(t, o, address, want, "options.full_errors", `href="?feed=twitch&amp;state=assigned#ledger"`)
+	}
+}
+
+func TestWhatIsOverIsNotWhatToLookAt(t *testing.T) {
+	trouble := regexp.MustCompile(`(?s)<section id="trouble".*?</section>`)
+	for ago, want := range map[time.Duration]bool{3 * time.Minute: true, time.Hour: false} {
+		o := changed(nil, func(r *control.Report) {
+			r.Delivery.Refused, r.Delivery.RefusedAt = 1, time.Now().Add(-ago)
+			r.Delivery.DroppedAt = map[string]time.Time{"twitch": time.Now().Add(-ago)}
+		})
+		body := shows(t, o, "/", "buffer_full") // Delivery says it for ever
+		for _, word := range []string{"7 buffer_full since the start", "1 message since the start"} {
+			if got := strings.Contains(trouble.FindString(body), word); got != want {
+				t.Errorf("%q, the last %v ago: to be looked at is %v, want %v", word, ago, got, want)
+			}
+		}
+	}
+}
+
+func TestWithoutFeedsThePageDoesNotSayWhatItDoesNotKnow(t *testing.T) {
+	o := site()
+	if body := shows(t, o, "/", "No feed runs", "none: add [[feed]] tables"); strings.Contains(body, "No feed is configured") {
+		t.Error("it says what is configured")
+	}
 }
 
 func TestAFailureOfTheFiguresIsAPageToo(t *testing.T) {

@@ -131,7 +131,7 @@ func TestTheTerminalAndThePageSayTheSameOfTrouble(t *testing.T) {
 		"a slot redials": {feed: failing(1, slots.Waiting, cause.Reset, "gone"), want: []said{
 			{"warn", "recovering: 50 of 120 topics confirmed, 50 dark", ""}}},
 		"a credential is refused": {feed: failing(1, slots.Parked, cause.Auth, "HTTP 403"), want: []said{
-			{"bad", "PARKED: the upstream refused the credential; 50 of 120 topics confirmed", ""}}},
+			{"bad", "PARKED: there is no credential that works; 50 of 120 topics confirmed", ""}}},
 		"nothing is wanted": {feed: func(s *pool.Status) { *s = pool.Status{Feed: "twitch", Slots: s.Slots} }, want: []said{
 			{"warn", "no topics are wanted", "Connected but no events"}}},
 		"topics past the capacity, and refused": {want: []said{
@@ -158,9 +158,21 @@ func TestTheTerminalAndThePageSayTheSameOfTrouble(t *testing.T) {
 			{"warn", "NATS is connected, and has confirmed nothing for 12 s", "Events are dropped"}}},
 		"NATS is slow": {report: func(r *control.Report) { r.Delivery.BufferBytes = 12 << 20 }, want: []said{
 			{"warn", "NATS takes events more slowly than they come: the buffer is 75 % full", "Events are dropped"}}},
-		"NATS forbids": {report: func(r *control.Report) { r.Delivery.Refused, r.Delivery.NoticesDropped = 3, 2 }, want: []said{
-			{"warn", "3 messages: the server's permissions do not let feedmux publish there", "NATS is away"},
-			{"warn", "0 wait, 2 were dropped", "NATS is away"}}},
+		"NATS forbids": {report: func(r *control.Report) { r.Delivery.Refused, r.Delivery.RefusedAt = 3, time.Now().Add(-2*time.Minute) }, want: []said{
+			{"warn", "3 messages since the start, the last 2m 0s ago: the server's permissions do not let feedmux publish there", "NATS is away"}}},
+		"NATS is away, and notices are dropped": {report: func(r *control.Report) {
+			r.Delivery.Connected, r.Delivery.NoticesWaiting, r.Delivery.NoticesDropped = false, 9, 2
+		}, want: []said{{"warn", "9 wait, 2 were dropped", "NATS is away"}}},
+		"NATS refuses the login": {report: func(r *control.Report) {
+			r.Delivery.Connected, r.Delivery.Trouble = false, "nats: Authorization Violation"
+		}, want: []said{{"bad", "AWAY: nats: Authorization Violation; events wait in the buffer, and are dropped once it is full", "NATS is away"}}},
+		"NATS is away and the buffer full": {report: func(r *control.Report) {
+			r.Delivery.Connected, r.Delivery.BufferBytes = false, r.Delivery.BufferLimit-100
+			r.Delivery.DroppedAt = map[string]time.Time{"twitch": time.Now()}
+		}, want: []said{{"bad", "AWAY: the buffer is full, and events are being dropped", "NATS is away"}}},
+		"the only feed waits for a restart": {feed: func(s *pool.Status) { s.Feed = "" }, report: func(r *control.Report) {
+			r.Feeds, r.Readiness.Feeds, r.Notes = nil, nil, []string{"waits for a restart: feed.tz"}
+		}, want: []said{{"warn", "none runs; the one of the configuration waits for a restart", ""}}},
 		"a full disk": {report: func(r *control.Report) { r.Notes = []string{"the state directory cannot be written: no space"} }, want: []said{
 			{"warn", "the state directory cannot be written: no space", ""}}},
 		"a loop that stands still": {report: func(r *control.Report) { r.Errors, r.Delivery = []string{"ask delivery: deadline"}, nil }, want: []said{
@@ -185,10 +197,11 @@ func TestTheTerminalAndThePageGiveTheSameAdvice(t *testing.T) {
 		page string
 		do   string
 	}{
-		"reset":   {failing(1, slots.Waiting, cause.Reset, "gone"), "1 connection is not live (reset): gone", "1006, reset, Broken pipe"},
-		"outage":  {failing(2, slots.Waiting, cause.DNS, "no such host"), "2 connections are not live (dns): no such host", "The upstream cannot be reached"},
-		"parked":  {failing(2, slots.Parked, cause.Auth, "HTTP 403"), "2 connections are parked (auth): HTTP 403", "The credential is refused"},
-		"starved": {func(s *pool.Status) { s.Slots[0].Starved = time.Now() }, "1 connection is open, but far quieter than before", "Silent drops"},
+		"reset":          {failing(1, slots.Waiting, cause.Reset, "gone"), "1 connection is not live (reset): gone", "1006, reset, Broken pipe"},
+		"outage":         {failing(2, slots.Waiting, cause.DNS, "no such host"), "2 connections are not live (dns): no such host", "The upstream cannot be reached"},
+		"too many dials": {failing(2, slots.Dialing, cause.RateLimited, "HTTP 429"), "2 connections are not live (rate_limited): HTTP 429", "403 or 429 in a loop"},
+		"parked":         {failing(2, slots.Parked, cause.Auth, "HTTP 403"), "2 connections are parked (auth): HTTP 403", "The credential is refused"},
+		"starved":        {func(s *pool.Status) { s.Slots[0].Starved = time.Now() }, "1 connection is open, but far quieter than before", "Silent drops"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := changed(c.feed, nil)
@@ -225,7 +238,7 @@ func TestTheTerminalAndThePageSayTheSameOfATopic(t *testing.T) {
 			s.Ledger[0].State, s.Ledger[0].DarkSince = topic.Assigned, time.Now().Add(-150*time.Minute)
 		}, want: said{"bad", "(2h 30m): slot 0 is waiting to redial (reset)", "1006, reset, Broken pipe"}},
 		"not delivered": {report: func(r *control.Report) { r.Delivery.Connected = false },
-			want: said{"bad", "confirmed 1h 30m ago by ack, but NATS is away: what comes waits in the buffer", "NATS is away"}},
+			want: said{"bad", "confirmed 1h 30m ago by ack, but NATS is away: events wait in the buffer", "NATS is away"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := changed(c.feed, c.report)

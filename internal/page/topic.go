@@ -31,17 +31,17 @@ func lineIn(s pool.Status, name string) *pool.TopicStatus {
 
 // topicOf shows a line of feed f's ledger, nil for a topic that is not wanted. r has that line as the feed's only one.
 func topicOf(q question, f feedView, t *pool.TopicStatus, r *diagnosis.Report, now time.Time) *topicView {
+	feed := r.Feed(q.Feed)
 	v := &topicView{Feed: q.Feed, Name: q.Topic, Back: question{Feed: q.Feed, State: q.State, Q: q.Q, Page: q.Page}.link() + "#ledger"}
 	if t == nil {
 		v.Unknown = true
-		v.Verdict = diagnosis.Verdict{Grade: diagnosis.Warn, Word: "Not wanted", Text: "this feed does not want such a topic, so nobody listens to it"}
+		v.Verdict = feed.Unwanted()
 		return v
 	}
 	v.Line, v.LastGap = lineOf(q.Feed, *t, now), lastGap(*t, now)
 	if t.Slot != nil && int(*t.Slot) < len(f.Slots) {
 		v.Slot = &f.Slots[*t.Slot]
 	}
-	feed := r.Feed(q.Feed)
 	v.Verdict = r.Judge(feed, &feed.Ledger[0])
 	return v
 }

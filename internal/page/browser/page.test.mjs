@@ -133,6 +133,15 @@ const checks = {
           await page.setViewportSize({ width, height: 800 });
           const wide = await page.evaluate(() => document.documentElement.scrollWidth);
           assert.ok(wide <= width, `${address}: ${wide} pixels wide at ${width}`);
+          const off = await page.evaluate(() => {
+            const header = document.querySelector('header'), end = parseFloat(getComputedStyle(header).paddingRight);
+            return header.getBoundingClientRect().right - end - document.getElementById('answer').getBoundingClientRect().right;
+          });
+          assert.ok(Math.abs(off) < 1, `${address}: at ${width}, "live" is ${off} pixels off the right`);
+          if (address === '') { // "unplaced", and why, can be read
+            const cell = await page.locator('.ledger tbody td').first().evaluate((e) => e.getBoundingClientRect().width);
+            assert.ok(cell > 100, `the state of a topic is ${cell} pixels wide at ${width}`);
+          }
         }
         if (address === '') backs.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
         await page.context().close();

@@ -9,9 +9,9 @@ if (!folder) {
   process.exit(2);
 }
 const shots = [
-  { name: 'status-light.png', scheme: 'light', width: 1280, height: 1000 },
-  { name: 'status-dark.png', scheme: 'dark', width: 1280, height: 1000 },
-  { name: 'status-narrow.png', scheme: 'light', width: 360, height: 1100 },
+  { name: 'status-light.png', scheme: 'light', width: 1280, height: 1200 },
+  { name: 'status-dark.png', scheme: 'dark', width: 1280, height: 1200 },
+  { name: 'status-narrow.png', scheme: 'light', width: 360, height: 1560 },
 ];
 await withChromium(async (browser) => {
   for (const s of shots) {
