@@ -132,6 +132,22 @@ func TestTheObserverIsNotBlind(t *testing.T) {
 			t.absences, t.returns, t.listens[0].from = []time.Time{at(0.1)}, []time.Time{at(0.6)}, at(0.5)
 			t.gaps = t.gaps[1:]
 		}},
+		{"what the old connection, which is behind, brought after its time in a hand-over", "", func(h *history, t *topicHistory) {
+			h.behind = map[int]bool{1: true}
+			t.listens = append(t.listens, listen{span: span{from: at(1.5)}, conn: 3, answered: true, since: at(1.5)})
+			t.got = slices.Delete(t.got, 1, 2)
+		}},
+		{"what it brought within its time", "event 2, sent to 1 at 2.000000, is lost", func(h *history, t *topicHistory) {
+			h.behind = map[int]bool{1: true}
+			t.listens = append(t.listens, listen{span: span{from: at(1.6)}, conn: 3, answered: true, since: at(1.6)})
+			t.got = slices.Delete(t.got, 1, 2)
+		}},
+		{"what the new one had, too", "event 2, sent to 1 at 2.000000, is lost", func(h *history, t *topicHistory) {
+			h.behind = map[int]bool{1: true}
+			t.listens = append(t.listens, listen{span: span{from: at(1.5)}, conn: 3, answered: true, since: at(1.5)})
+			t.sent = append(t.sent, sentEvent{n: 2, conn: 3, at: at(2)})
+			t.got = slices.Delete(t.got, 1, 2)
+		}},
 		{"what was not wanted", "", func(_ *history, t *topicHistory) {
 			t.wanted = []span{{at(0), at(1.5)}, {at(10), time.Time{}}}
 			t.absences = []time.Time{at(1.5)}

@@ -162,7 +162,7 @@ func (h *history) checkLost(t *topicHistory) (wrong []string) {
 	told := make(map[uint64]bool)
 	got := t.gotNumbers()
 	for _, e := range t.sent {
-		if !got[e.n] && !told[e.n] && !e.long && h.owed(t, e) && !t.inGap(e.at, "") && !h.diedWithIt(e.at) && !h.heldBack(t, e) && !h.broughtLate(t, e) {
+		if !got[e.n] && !told[e.n] && !e.long && h.owed(t, e) && !t.inGap(e.at, "") && !h.diedWithIt(e.at) && !h.heldBack(t, e) && !h.broughtLate(t, e) && !h.tooLate(t, e) {
 			told[e.n] = true
 			wrong = append(wrong, fmt.Sprintf("event %d, sent to %d at %s, is lost and in no gap", e.n, e.conn, clock(e.at)))
 		}
@@ -225,6 +225,18 @@ func (h *history) diedWithIt(at time.Time) bool {
 func (h *history) broughtLate(t *topicHistory, e sentEvent) bool {
 	return slices.ContainsFunc(t.sent, func(o sentEvent) bool {
 		return o.n == e.n && o.conn != e.conn && h.behind[o.conn] && t.inGap(o.at, "")
+	})
+}
+
+// linger is how long both connections of a hand-over serve at least.
+const linger = 500 * time.Millisecond
+
+// tooLate says whether an event came on the old connection of a hand-over after the new one, which never had it, had listened
+// for long enough that the old one's time was over: if that is so far behind, what it had still to send is not awaited.
+func (h *history) tooLate(t *topicHistory, e sentEvent) bool {
+	return h.behind[e.conn] && slices.ContainsFunc(t.listens, func(l listen) bool {
+		return l.conn > e.conn && l.has(e.at) && !e.at.Before(l.from.Add(linger)) &&
+			!slices.ContainsFunc(t.sent, func(o sentEvent) bool { return o.n == e.n && o.conn == l.conn })
 	})
 }
 
